@@ -1,0 +1,107 @@
+"""What leaves the frozen blocks, computed once per machine and shared by every trial.
+
+Without augmentation a face gives the same activations in every epoch and trial. They are kept as one memory-mapped
+array, named by all that determines it: faces, weights, number of frozen blocks and precision.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from core.atomic import new_folder
+from core.errors import UserError
+from core.names import Precision
+from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
+from core.weights import Weights
+
+EXTRACTION_BATCH = 16
+_VERSION = 1
+
+Progress = Callable[[int, int], None]
+"""Called with how many of how many are done."""
+
+
+def activations_folder(cache: Path, faces: str, weights: Weights, blocks: int, precision: Precision) -> Path:
+    """Where the activations of these faces lie; ``faces`` is a fingerprint of the images and their order."""
+    key = f"{_VERSION} {faces} {weights.digest} {blocks} {precision}"
+    return cache / f"activations-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def activations_bytes(faces: int, blocks: int, precision: Precision) -> int:
+    """Disk that the activations take."""
+    return faces * int(np.prod(block_output_shape(blocks))) * (2 if precision is Precision.BF16 else 4)
+
+
+def frozen_activations(
+    images: NDArray[np.uint8],
+    fingerprint: str,
+    weights: Weights,
+    blocks: int,
+    precision: Precision,
+    device: torch.device,
+    cache: Path,
+    progress: Progress | None = None,
+) -> Path:
+    """Compute the activations of ``images`` after the first ``blocks`` blocks, or find them in ``cache``.
+
+    Args:
+        images: uint8, (N, 3, 224, 224).
+        fingerprint: of the images and their order.
+        blocks: 1-5.
+
+    Returns:
+        A ``.npy`` file (N, C, H, W): float32, or the bits of bfloat16 as uint16.
+
+    Raises:
+        UserError: the disk has no room for them.
+    """
+    folder = activations_folder(cache, fingerprint, weights, blocks, precision)
+    path = folder / "activations.npy"
+    if path.exists():
+        return path
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # two searches may want the same array
+        if path.exists():
+            return path
+        need, free = activations_bytes(len(images), blocks, precision), shutil.disk_usage(cache).free
+        if need > free:
+            raise UserError(
+                f"{cache}: activations of {len(images)} faces need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+                "choose another --cache, more frozen blocks or activation_cache=false"
+            )
+        with new_folder(folder, folder.with_name(f".{folder.name}.partial")) as partial:
+            _extract(images, weights, blocks, precision, device, partial / path.name, progress)
+    return path
+
+
+@torch.inference_mode()
+def _extract(
+    images: NDArray[np.uint8],
+    weights: Weights,
+    blocks: int,
+    precision: Precision,
+    device: torch.device,
+    path: Path,
+    progress: Progress | None,
+) -> None:
+    features = vgg16_features("cpu")
+    features.load_state_dict(weights.features)
+    frozen = features[: BLOCK_ENDS[blocks]].to(device).to(memory_format=torch.channels_last)
+    bf16 = precision is Precision.BF16
+    dtype: Any = np.uint16 if bf16 else np.float32
+    out = np.lib.format.open_memmap(path, "w+", dtype, (len(images), *block_output_shape(blocks)))
+    for start in range(0, len(images), EXTRACTION_BATCH):
+        batch = torch.from_numpy(np.array(images[start : start + EXTRACTION_BATCH])).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            y = frozen(normalised(batch).contiguous(memory_format=torch.channels_last)).contiguous().cpu()
+        out[start : start + len(batch)] = (y.to(torch.bfloat16).view(torch.uint16) if bf16 else y).numpy()
+        if progress is not None:
+            progress(start + len(batch), len(images))
+    out.flush()

@@ -1,0 +1,64 @@
+"""How far scores would move with other test faces: 95 % percentile intervals from resampled faces (Efron, 1979)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.metrics import FaceErrors, Floats, Integers, Predictions, Truth, face_errors, relative_error, summary
+from core.names import MAN, RELATIVE_ERROR, WOMAN
+
+INTERVAL = (2.5, 97.5)  # percentiles of the resamples
+
+Estimate = tuple[float, float, float]
+"""A value and the two ends of its 95 % interval."""
+
+
+def bootstrap_scores(
+    runs: Sequence[Predictions],
+    truth: Truth,
+    *,
+    resamples: int = 2000,
+    seed: int,
+    mean_face_nme_pct: float | None = None,
+) -> dict[str, Estimate]:
+    """Every score of a model as mean over ``runs`` (one per training seed) with its interval over faces.
+
+    A resample draws as many women and as many men as there are, with replacement, so that AUC is always defined;
+    all runs are scored on the same resample and averaged. The interval is thus about the choice of faces, for the
+    mean of these runs; the spread over runs is reported apart. With ``mean_face_nme_pct`` (the training mean face
+    on ``truth``) ``relative_error`` is among the scores, its denominator held fixed.
+    """
+    rng = np.random.default_rng(seed)
+    errors = [face_errors(run, truth) for run in runs]
+    point = _mean_scores(errors, mean_face_nme_pct)
+    groups = [np.flatnonzero(truth.gender == gender) for gender in (WOMAN, MAN)]
+    drawn = np.empty((resamples, len(point)))
+    for row in drawn:
+        faces = _resample(groups, rng)
+        row[:] = list(_mean_scores([run.draw(faces) for run in errors], mean_face_nme_pct).values())
+    low, high = np.percentile(drawn, INTERVAL, axis=0).tolist()
+    return {metric: (value, low[i], high[i]) for i, (metric, value) in enumerate(point.items())}
+
+
+def paired_difference(a_N: Floats, b_N: Floats, *, resamples: int = 2000, seed: int) -> Estimate:
+    """Mean of a - b over faces with its interval, both measured on the same faces (say, two models' NME per face).
+
+    An interval above 0 says that a is larger on faces like these, beyond the luck of which faces were drawn.
+    """
+    assert a_N.shape == b_N.shape, (a_N.shape, b_N.shape)
+    rng = np.random.default_rng(seed)
+    difference_N = a_N - b_N
+    means = [difference_N[rng.integers(difference_N.size, size=difference_N.size)].mean() for _ in range(resamples)]
+    low, high = np.percentile(means, INTERVAL).tolist()
+    return float(difference_N.mean()), low, high
+
+
+def _resample(groups: Sequence[Integers], rng: np.random.Generator) -> Integers:
+    return np.concatenate([group[rng.integers(group.size, size=group.size)] for group in groups if group.size])
+
+
+def _mean_scores(runs: Sequence[FaceErrors], mean_face_nme_pct: float | None) -> dict[str, float]:
+    scores = [summary(run) for run in runs]
+    if mean_face_nme_pct is not None:
+        scores = [one | {RELATIVE_ERROR: relative_error(one, mean_face_nme_pct)} for one in scores]
+    return {metric: sum(one[metric] for one in scores) / len(scores) for metric in scores[0]}

@@ -1,0 +1,182 @@
+"""One trial's configuration: frozen dataclasses made from a flat mapping, checked field by field.
+
+Every error names the key, the value and the rule. Builders unpack configs; parts of the model take plain arguments.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from core.errors import UserError
+from core.names import Architecture, LandmarkLoss, LandmarkStart, Optimizer, Precision
+
+Check = Callable[[str, Any], Any]
+
+
+def whole(low: int, high: int) -> Check:
+    """A check for an integer in ``[low, high]``."""
+
+    def check(key: str, value: Any) -> int:
+        text = str(value)
+        if isinstance(value, bool) or not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+            raise UserError(f"{key} must be an integer from {low} to {high}, got {value!r}")
+        return int(text)
+
+    return check
+
+
+def number(low: float, high: float) -> Check:
+    """A check for a finite number in ``[low, high]``."""
+
+    def check(key: str, value: Any) -> float:
+        rule = f"{key} must be a number from {low:g} to {high:g}, got {value!r}"
+        if isinstance(value, bool):
+            raise UserError(rule)
+        try:
+            result = float(value)
+        except (TypeError, ValueError):
+            raise UserError(rule) from None
+        if not low <= result <= high:  # false for NaN too
+            raise UserError(rule)
+        return result
+
+    return check
+
+
+def one_of(choices: type[StrEnum]) -> Check:
+    """A check for a member of an enum, given as the member or its value."""
+
+    def check(key: str, value: Any) -> StrEnum:
+        try:
+            return choices(value)
+        except ValueError:
+            raise UserError(f"{key} must be one of {', '.join(choices)}, got {value!r}") from None
+
+    return check
+
+
+def switch(key: str, value: Any) -> bool:
+    """A check for a boolean, given as one or as the words true and false."""
+    words = {"true": True, "false": False}
+    if str(value).lower() not in words:
+        raise UserError(f"{key} must be true or false, got {value!r}")
+    return words[str(value).lower()]
+
+
+def checked(default: Any, check: Check) -> Any:
+    """A dataclass field with its default and the check that any other value must pass."""
+    return field(default=default, metadata={"check": check})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How the faces are divided and shown."""
+
+    split_seed: int = checked(0, whole(0, 2**32 - 1))
+    """Seed of the split into train, validation and test. Apart from the search seed, so that every search
+    on the same faces leaves the same test faces unseen."""
+
+    flip: bool = checked(False, switch)
+    """Mirror each training face with probability 1/2 (left and right landmarks change places). Turns off
+    the activation cache, because inputs then differ from epoch to epoch."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What the network is."""
+
+    architecture: Architecture = checked(Architecture.MULTITASK, one_of(Architecture))
+
+    frozen_blocks: int = checked(0, whole(0, 5))
+    """How many of VGG-16's five convolution blocks stay as pretrained."""
+
+    head_width: int = checked(4096, whole(1, 16384))
+    """Units in each of a head's two hidden layers."""
+
+    dropout: float = checked(0.5, number(0.0, 0.95))
+    """Probability of dropping a hidden unit of a head while training."""
+
+    d_k: int = checked(512, whole(1, 4096))
+    """Size of queries, keys and values of each head's self-attention (attention model only)."""
+
+    landmark_start: LandmarkStart = checked(LandmarkStart.TORCH, one_of(LandmarkStart))
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network learns. Landmark losses see coordinates as fractions of the crop's side."""
+
+    optimizer: Optimizer = checked(Optimizer.ADAMAX, one_of(Optimizer))
+    lr: float = checked(1e-3, number(1e-8, 10.0))
+    batch_size: int = checked(15, whole(1, 65536))
+    landmark_loss: LandmarkLoss = checked(LandmarkLoss.L1, one_of(LandmarkLoss))
+
+    smooth_l1_beta: float = checked(1.0, number(1e-6, 10.0))
+    """Error (fraction of the crop) at which smooth L1 turns from quadratic to linear. 1 is the paper's."""
+
+    huber_delta: float = checked(1.0, number(1e-6, 10.0))
+    """Error (fraction of the crop) at which Huber turns from quadratic to linear. 1 is the paper's."""
+
+    wing_w: float = checked(10 / 224, number(1e-6, 10.0))
+    """Error (fraction of the crop) below which Wing is logarithmic. Feng et al. (2018): 10 pixels."""
+
+    wing_epsilon: float = checked(2 / 224, number(1e-6, 10.0))
+    """Curvature of Wing's logarithm (fraction of the crop). Feng et al. (2018): 2 pixels."""
+
+    lambda1: float = checked(1.0, number(0.0, 1e6))
+    """Weight of the gender loss in equation 17 (models with two tasks)."""
+
+    lambda2: float = checked(1.0, number(0.0, 1e6))
+    """Weight of the landmark loss in equation 17 (models with two tasks)."""
+
+    precision: Precision = checked(Precision.AUTO, one_of(Precision))
+
+    activation_cache: bool = checked(True, switch)
+    """Compute what leaves the frozen blocks once per machine instead of once per epoch."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that defines a trial, its seed and number of epochs apart."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def flat(self) -> dict[str, Any]:
+        """The mapping that :func:`config_from_flat` turns back into this config; enums as plain strings."""
+        parts = (self.data, self.model, self.training)
+        values = {f.name: getattr(part, f.name) for part in parts for f in fields(part)}
+        return {key: str(value) if isinstance(value, StrEnum) else value for key, value in values.items()}
+
+
+_SECTIONS: dict[str, type[Any]] = {"data": DataConfig, "model": ModelConfig, "training": TrainingConfig}
+_CHECKS: dict[str, tuple[str, Check]] = {
+    f.name: (section, f.metadata["check"]) for section, cls in _SECTIONS.items() for f in fields(cls)
+}
+KEYS = tuple(_CHECKS)
+
+
+def check_value(key: str, value: Any) -> Any:
+    """The value of one field as the config will hold it.
+
+    Raises:
+        UserError: no such field, or a value that breaks its rule.
+    """
+    if key not in _CHECKS:
+        raise UserError(f"unknown setting {key!r}; the settings are {', '.join(KEYS)}")
+    return _CHECKS[key][1](key, value)
+
+
+def config_from_flat(values: Mapping[str, Any]) -> Config:
+    """A config from ``{"lr": 1e-4, "frozen_blocks": 5, ...}``; what is not given keeps its default.
+
+    Raises:
+        UserError: an unknown key or a value out of range.
+    """
+    parts: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
+    for key, value in values.items():
+        checked_value = check_value(key, value)
+        parts[_CHECKS[key][0]][key] = checked_value
+    return Config(**{section: cls(**parts[section]) for section, cls in _SECTIONS.items()})

@@ -1,0 +1,77 @@
+"""From an image file to the square crop that the network sees, and landmarks with it (section II.C).
+
+Shorter side to 256, centre crop of 224, rounding as torchvision's ``Resize`` and ``CenterCrop`` do it.
+Landmarks have shape (5, 2), in the order of ``core.names.LANDMARKS`` and (x, y).
+"""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from core.errors import UserError
+from core.names import CROP, LANDMARKS
+
+RESIZED = 256  # shorter side in pixels before the crop
+LONGEST = 10  # greatest ratio of an image's sides: resizing a long strip would fill the memory
+
+# Pillow refuses images above twice its limit but only warns from the limit on; both are refused here.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+
+def read_face(path: Path) -> tuple[bytes, Image.Image]:
+    """A JPEG or PNG file's bytes and, wholly decoded, its RGB image as stored (no turning by EXIF, as in CelebA).
+
+    Raises:
+        UserError: the file cannot be read, is damaged, or is too large or too long to be a face.
+    """
+    try:
+        encoded = path.read_bytes()
+        with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
+            if max(image.size) > LONGEST * min(image.size):
+                size = f"{image.width} x {image.height}"
+                raise UserError(f"{path}: the longer side must be at most {LONGEST} times the shorter, got {size}")
+            return encoded, image.convert("RGB")
+    except UserError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UserError(f"{path}: must have at most {Image.MAX_IMAGE_PIXELS} pixels, it has more") from None
+    except Exception as error:  # Pillow's decoders raise many types for damaged files
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: must be a whole JPEG or PNG image, decoding it failed ({reason})") from None
+
+
+def crop_face(image: Image.Image) -> Image.Image:
+    """The centre of a face image, 224 x 224."""
+    resized, (left, top) = _geometry(image.size)
+    return image.resize(resized, Image.Resampling.BILINEAR).crop((left, top, left + CROP, top + CROP))
+
+
+def crop_landmarks(landmarks: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Landmarks in pixels of an image of ``size`` (width, height), in pixels of its crop; they may fall outside it."""
+    resized, corner = _geometry(size)
+    # A whole coordinate is the centre of a pixel, and a pixel is 1 wide: resizing scales x + 1/2, not x.
+    scaled = (landmarks.astype(np.float64) + 0.5) * (np.array(resized) / np.array(size)) - 0.5
+    return (scaled - np.array(corner)).astype(np.float32)
+
+
+def check_landmarks(landmarks: NDArray[np.float32], size: tuple[int, int], path: Path) -> None:
+    """Check that landmarks lie in their image of ``size`` (width, height).
+
+    Raises:
+        UserError: one does not.
+    """
+    bad = np.argwhere((landmarks < 0) | (landmarks >= np.array(size)))
+    if len(bad):
+        landmark, axis = bad[0]
+        name, letter, value = LANDMARKS[landmark], "xy"[axis], landmarks[landmark, axis]
+        raise UserError(f"{path}: landmark {name} must have 0 <= {letter} < {size[axis]}, got {value:g}")
+
+
+def _geometry(size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Size after the resize, and the crop's left and top in it, for an image of ``size`` (width, height)."""
+    width, height = (int(RESIZED * side / min(size)) for side in size)
+    return (width, height), (round((width - CROP) / 2), round((height - CROP) / 2))

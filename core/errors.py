@@ -1,0 +1,18 @@
+"""The one kind of error that a user can mend, and how a script ends on it."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Bad input. The message is one line that says what, where and the rule it breaks."""
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script's ``main``; a :class:`UserError` becomes one line on stderr and exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,88 @@
+"""Faces as training reads them: arrays that worker processes share, and batches of them as tensors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.names import CROP, MIRRORED
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One part of the split. Arrays may be memory-mapped and read-only; nothing here writes into them."""
+
+    inputs: NDArray[np.generic]
+    """Faces, uint8 (N, 3, 224, 224); or what leaves the frozen blocks, (N, C, H, W), float32 or, for bfloat16
+    (which numpy lacks), its bits as uint16."""
+    landmarks: NDArray[np.float32]
+    """(N, 5, 2), crop pixels."""
+    gender: NDArray[np.int64]
+    """(N,), 1 for a man."""
+
+    def __len__(self) -> int:
+        return len(self.gender)
+
+    @property
+    def are_images(self) -> bool:
+        """Whether inputs are faces, as opposed to activations."""
+        return bool(self.inputs.dtype == np.uint8)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some faces on the device: inputs, landmarks as fractions of the crop (B, 5, 2), gender (B,)."""
+
+    inputs: Tensor
+    landmarks: Tensor
+    gender: Tensor
+
+
+def as_tensor(array: NDArray[np.generic]) -> Tensor:
+    """A tensor over ``array``'s memory; uint16 is read as bfloat16."""
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
+
+
+def mirrored(inputs: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
+    """Faces (B, 3, H, W) and their landmarks (B, 5, 2; fractions) seen in a mirror; left and right change places."""
+    flipped = landmarks[:, list(MIRRORED)].clone()
+    # Pixel x has its centre at x: the first and the last column, 0 and CROP - 1, change places.
+    flipped[..., 0] = (CROP - 1) / CROP - flipped[..., 0]
+    return inputs.flip(-1), flipped
+
+
+class BatchSource:
+    """Batches of one part of the split on one device.
+
+    On a GPU the whole part is copied there once if it takes at most a quarter of the free memory, so that training
+    never waits for copies; else, and on the CPU, each batch is gathered from the shared arrays.
+    """
+
+    def __init__(self, examples: Examples, device: torch.device) -> None:
+        self.examples = examples
+        self.device = device
+        self.landmarks = torch.from_numpy(examples.landmarks / np.float32(CROP)).to(device)
+        self.gender = torch.from_numpy(examples.gender.copy()).to(device)
+        self.resident: Tensor | None = None
+        if device.type == "cuda" and examples.inputs.nbytes <= torch.cuda.mem_get_info(device)[0] // 4:
+            self.resident = as_tensor(np.array(examples.inputs)).to(device)
+
+    def gather(self, indices: NDArray[np.int64]) -> Batch:
+        """The faces at ``indices``, in that order."""
+        where = torch.from_numpy(indices).to(self.device)
+        if self.resident is not None:
+            inputs = self.resident[where]
+        else:
+            inputs = as_tensor(self.examples.inputs[indices]).to(self.device)
+        return Batch(inputs, self.landmarks[where], self.gender[where])
+
+    def batches(self, size: int, order: NDArray[np.int64] | None = None) -> Iterator[Batch]:
+        """All faces in ``order`` (default: as stored), ``size`` at a time."""
+        if order is None:
+            order = np.arange(len(self.examples), dtype=np.int64)
+        for start in range(0, len(order), size):
+            yield self.gather(order[start : start + size])

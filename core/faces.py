@@ -1,0 +1,181 @@
+"""The arrays that training reads, decoded or drawn once and kept as a memory-mapped cache named by its content."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from core import synthetic
+from core.atomic import new_folder, write_text
+from core.celeba import CelebA, annotation_files, image_folder, read_celeba, scan_images
+from core.config import whole
+from core.crop import RESIZED, check_landmarks, crop_face, crop_landmarks, read_face
+from core.errors import UserError
+from core.names import CROP
+
+VERSION = 1  # part of every cache's key: raise it when the same input gives other arrays
+LEAST_FACES = 20
+Progress = Callable[[int, int], None]  # faces done, faces in all
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """N faces. The images stay on disk until they are indexed."""
+
+    images: NDArray[np.uint8]
+    """RGB crops, memory-mapped and read-only, shape (N, 3, 224, 224)."""
+
+    landmarks: NDArray[np.float32]
+    """Crop pixels, shape (N, 5, 2)."""
+
+    gender: NDArray[np.int64]
+    identity: NDArray[np.int64]
+    file: NDArray[np.str_]
+
+    fingerprint: str
+    """SHA-256 of the image files (of the pixels, if drawn), landmarks, labels and names."""
+
+    source: str
+    """``drawn`` or the CelebA folder."""
+
+    def __len__(self) -> int:
+        return len(self.gender)
+
+    def take(self, indices: NDArray[np.integer]) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
+        """Copies of the images (B, 3, 224, 224), landmarks (B, 5, 2) and genders (B,) of some faces, and only of these."""
+        return np.asarray(self.images[indices]), self.landmarks[indices], self.gender[indices]
+
+
+def load_celeba_faces(folder: Path, cache: Path, progress: Progress | None = None) -> Faces:
+    """The faces of a CelebA folder; decoded on all cores the first time, opened from ``cache`` after that.
+
+    The cache's key is the bytes of the annotation files and the name, size and time of every image.
+
+    Raises:
+        UserError: bad annotations, a damaged image, a landmark outside its image, or a cache that cannot be written.
+    """
+
+    def build(partial: Path) -> None:
+        table = read_celeba(folder)
+        images = _new_images(partial, len(table.file))
+        landmarks, digests = _decode(table, images, progress)
+        _save(partial, digests, landmarks, table.gender, table.identity, table.file)
+
+    return _cached(cache / f"faces-{_celeba_key(folder)}", str(folder), build)
+
+
+def load_drawn_faces(count: int, seed: int, cache: Path, progress: Progress | None = None) -> Faces:
+    """``count`` drawn faces of a seed, each an identity of its own, drawn once and then opened from ``cache``.
+
+    Raises:
+        UserError: fewer than 20 faces, a seed below 0, or a cache that cannot be written.
+    """
+    whole(LEAST_FACES, 10**6)("the number of drawn faces", count)
+    whole(0, 2**32 - 1)("seed", seed)
+
+    def build(partial: Path) -> None:
+        images = _new_images(partial, count)
+        _, landmarks, gender = synthetic.draw_faces(count, seed, progress, out=images)
+        digests = [hashlib.sha256(image).digest() for image in images]
+        file = np.array([f"drawn-{index:06}" for index in range(count)])
+        _save(partial, digests, landmarks, gender, np.arange(count), file)
+
+    return _cached(cache / f"faces-{_key('drawn', synthetic.VERSION, count, seed)}", "drawn", build)
+
+
+def _celeba_key(folder: Path) -> str:
+    annotations = [path for path in annotation_files(folder) if path is not None]
+    stats = scan_images(image_folder(folder))
+    images = [(name, stat.size, stat.mtime_ns) for name, stat in sorted(stats.items())]
+    return _key([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in annotations], images)
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(repr((VERSION, RESIZED, CROP, parts)).encode()).hexdigest()[:16]
+
+
+def _cached(folder: Path, source: str, build: Callable[[Path], None]) -> Faces:
+    """Open a cache, after building it if need be; of several processes one builds and the others wait for it."""
+    if not folder.exists():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.parent / "faces.lock"):
+                if not folder.exists():
+                    with new_folder(folder, folder.with_name(f".{folder.name}.partial")) as partial:
+                        build(partial)
+        except OSError as error:  # the readers of images and annotations turn theirs into UserError
+            raise UserError(f"{folder}: cannot write the cache ({error.strerror or error})") from None
+    return _open(folder, source)
+
+
+def _open(folder: Path, source: str) -> Faces:
+    try:
+        arrays = {name: np.load(folder / f"{name}.npy") for name in ("landmarks", "gender", "identity", "file")}
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        return Faces(images=images, **arrays, fingerprint=meta["fingerprint"], source=source)
+    except (OSError, EOFError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder}: must be a whole cache of faces; delete it to have it made again ({error})"
+        ) from None
+
+
+def _new_images(folder: Path, count: int) -> NDArray[np.uint8]:
+    shape = (count, 3, CROP, CROP)
+    need, free = int(np.prod(shape)), shutil.disk_usage(folder).free
+    # Writing to a memory map on a full disk kills the process, so ask first.
+    if free < need:
+        raise UserError(
+            f"{folder.parent}: {count} faces need {need / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free"
+        )
+    return np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _decode(
+    table: CelebA, images: NDArray[np.uint8], progress: Progress | None
+) -> tuple[NDArray[np.float32], list[bytes]]:
+    """Fill ``images``; the landmarks in crop pixels and the SHA-256 of each image file."""
+    landmarks = np.empty_like(table.landmarks)
+
+    def decode(row: int) -> bytes:
+        path = table.images / str(table.file[row])
+        encoded, image = read_face(path)
+        check_landmarks(table.landmarks[row], image.size, path)
+        images[row] = np.asarray(crop_face(image)).transpose(2, 0, 1)
+        landmarks[row] = crop_landmarks(table.landmarks[row], image.size)
+        return hashlib.sha256(encoded).digest()
+
+    digests = []
+    # Threads are enough: Pillow decodes and resizes without holding the interpreter's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for digest in pool.map(decode, range(len(images))):  # the first error cancels what has not begun
+            digests.append(digest)
+            if progress is not None:
+                progress(len(digests), len(images))
+    return landmarks, digests
+
+
+def _save(
+    folder: Path,
+    digests: list[bytes],
+    landmarks: NDArray[np.float32],
+    gender: NDArray[np.int64],
+    identity: NDArray[np.int64],
+    file: NDArray[np.str_],
+) -> None:
+    arrays = {"landmarks": landmarks, "gender": gender, "identity": identity}
+    content = hashlib.sha256(b"".join(digests))
+    for name, array in arrays.items():
+        content.update(array.tobytes())
+        np.save(folder / f"{name}.npy", array)
+    content.update("\n".join(file.tolist()).encode())
+    np.save(folder / "file.npy", file)
+    write_text(folder / "meta.json", json.dumps({"fingerprint": content.hexdigest()}))

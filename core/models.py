@@ -1,0 +1,132 @@
+"""The paper's four models (II.D-G): VGG-16 features, complete heads, and one self-attention layer per head.
+
+Shapes: B faces, P = 49 positions, C = 512 channels, D = d_k, L = 5 landmarks, X = (x, y).
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from core.names import LANDMARKS, TASKS, Architecture, LandmarkStart, Task
+from core.vgg import BLOCK_ENDS, CHANNELS, POSITIONS, normalised, vgg16_features
+from core.weights import Weights
+
+OUTPUTS: dict[Task, int] = {Task.GENDER: 2, Task.LANDMARKS: 2 * len(LANDMARKS)}
+
+
+class SelfAttention(nn.Module):
+    """Scaled dot-product self-attention over the positions of a feature map, without a mask (equation 18).
+
+    ``softmax(Q K^T / sqrt(d_k)) V`` with queries, keys and values of size ``d_k``.
+    """
+
+    def __init__(self, channels: int, d_k: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(channels, d_k)
+        self.key = nn.Linear(channels, d_k)
+        self.value = nn.Linear(channels, d_k)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, H * W, D)."""
+        x_bpc = features.flatten(2).transpose(1, 2)
+        # One head: scaled_dot_product_attention divides by the square root of the last size, which is d_k.
+        return nn.functional.scaled_dot_product_attention(self.query(x_bpc), self.key(x_bpc), self.value(x_bpc))
+
+
+def complete_head(inputs: int, width: int, outputs: int, dropout: float) -> nn.Sequential:
+    """VGG-16's three fully connected layers with ``width`` hidden units; layers 0 and 3 are its hidden ones."""
+    return nn.Sequential(
+        nn.Linear(inputs, width),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(width, width),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(width, outputs),
+    )
+
+
+class FaceModel(nn.Module):
+    """One of the four models, split at ``frozen_blocks`` into a part that stays and a part that learns."""
+
+    def __init__(self, architecture: Architecture, frozen_blocks: int, head_width: int, dropout: float, d_k: int):
+        super().__init__()
+        self.split = BLOCK_ENDS[frozen_blocks]
+        self.features = vgg16_features(device="cpu")
+        self.features[: self.split].requires_grad_(False)
+        attends = architecture is Architecture.ATTENTION
+        tasks = TASKS[architecture]
+        self.attention = nn.ModuleDict({task: SelfAttention(CHANNELS, d_k) for task in tasks if attends})
+        inputs = POSITIONS * (d_k if attends else CHANNELS)
+        self.heads = nn.ModuleDict({task: complete_head(inputs, head_width, OUTPUTS[task], dropout) for task in tasks})
+
+    def frozen_features(self, images: Tensor) -> Tensor:
+        """uint8 faces (B, 3, 224, 224) -> what leaves the frozen blocks; with none, the normalised faces."""
+        with torch.no_grad():
+            x: Tensor = self.features[: self.split](normalised(images).contiguous(memory_format=torch.channels_last))
+        return x
+
+    def forward(self, frozen_features: Tensor) -> dict[Task, Tensor]:
+        """What leaves the frozen blocks -> gender logits (B, 2) and landmarks (B, L, X) as fractions of the crop."""
+        x_bchw = self.features[self.split :](frozen_features)
+        outputs = {}
+        for name, head in self.heads.items():
+            x = self.attention[name](x_bchw) if name in self.attention else x_bchw
+            y = head(x.flatten(1)).float()
+            outputs[Task(name)] = y.unflatten(1, (len(LANDMARKS), 2)) if name == Task.LANDMARKS else y
+        return outputs
+
+    def learned_tensors(self) -> dict[str, Tensor]:
+        """The tensors that training changes, by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+def build_model(
+    architecture: Architecture,
+    frozen_blocks: int,
+    head_width: int,
+    dropout: float,
+    d_k: int,
+    landmark_start: LandmarkStart,
+    pretrained: Weights,
+    mean_face: Tensor,
+) -> FaceModel:
+    """A model ready to train.
+
+    Args:
+        pretrained: where the convolutions start. ImageNet's own hidden layers start the heads where they are given
+            and fit (width 4096, no attention); else heads start as torch does.
+        mean_face: the training set's mean landmarks, (L, X), fractions of the crop.
+    """
+    model = FaceModel(architecture, frozen_blocks, head_width, dropout, d_k)
+    model.features.load_state_dict(pretrained.features)
+    model.features.to(memory_format=torch.channels_last)
+    for head in model.heads.values():
+        assert isinstance(head, nn.Sequential)
+        _start_from_imagenet(head, pretrained.tensors)
+    if landmark_start is LandmarkStart.MEAN_FACE and Task.LANDMARKS in model.heads:
+        _start_at(model.heads[Task.LANDMARKS][-1], mean_face)  # type: ignore[index]  # a Sequential
+    return model
+
+
+@torch.no_grad()
+def _start_from_imagenet(head: nn.Sequential, pretrained: Mapping[str, Tensor]) -> None:
+    for index in (0, 3):
+        for kind in ("weight", "bias"):
+            source, target = pretrained.get(f"classifier.{index}.{kind}"), getattr(head[index], kind)
+            if source is not None and source.shape == target.shape:
+                target.copy_(source)
+
+
+@torch.no_grad()
+def _start_at(layer: nn.Linear, mean_face: Tensor) -> None:
+    """Make the last layer predict ``mean_face`` whatever its input, so that training starts at the baseline."""
+    layer.weight.zero_()
+    layer.bias.copy_(mean_face.flatten())
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Number of scalars in the model."""
+    return sum(math.prod(parameter.shape) for parameter in model.parameters())

@@ -1,0 +1,106 @@
+"""What surrounds a drawn head: the background, and the photographer's light, lens and film."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+
+from core.drawing import Colour
+from core.names import CROP
+
+SUPERSAMPLE = 2
+SIDE = SUPERSAMPLE * CROP
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Background and photograph."""
+
+    backdrop: str
+    """A key of :data:`BACKDROPS`."""
+
+    colours: tuple[Colour, Colour, Colour]
+    """Of the background, RGB."""
+
+    light: tuple[float, float]
+    """Direction (x, y) to the lamp in the image; its length is the light's strength, from 0 to 1."""
+
+    gain: tuple[float, float, float]
+    """Exposure of red, green and blue: factors near 1."""
+
+    contrast: float
+    """Factor on the distance to mid-grey, near 1."""
+
+    saturation: float
+    """0 for a grey picture, 1 for full colour."""
+
+    blur: float
+    """Standard deviation in pixels of the crop."""
+
+    noise: float
+    """Standard deviation in grey levels of 255."""
+
+
+def _blend(grid: np.ndarray[tuple[int, int, int], np.dtype[np.float64]]) -> Image.Image:
+    small = Image.fromarray(np.clip(grid, 0, 255).astype(np.uint8))
+    return small.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+
+
+def _gradient(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
+    first, second = np.array(colours[0], float), np.array(colours[1], float)
+    along = rng.normal(0, 1, 2)
+    y, x = np.mgrid[-0.5:0.5:8j, -0.5:0.5:8j]
+    share = np.clip(0.5 + (along[0] * x + along[1] * y) / np.abs(along).sum(), 0, 1)[..., None]
+    return _blend(first + share * (second - first))
+
+
+def _clouds(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
+    cells = int(rng.integers(3, 12))
+    grid = np.array(colours, float)[rng.integers(0, 3, (cells, cells))]
+    return _blend(grid + rng.normal(0, 14, (cells, cells, 1)))
+
+
+def _shapes(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
+    image = Image.new("RGB", (SIDE, SIDE), colours[0])
+    draw = ImageDraw.Draw(image)
+    for number in range(int(rng.integers(3, 14))):
+        x, y = rng.uniform(-0.2, 1.0, 2) * SIDE
+        width, height = rng.uniform(0.08, 0.5, 2) * SIDE
+        paint = draw.ellipse if rng.random() < 0.5 else draw.rectangle
+        paint((x, y, x + width, y + height), fill=tuple(int(c * rng.uniform(0.7, 1.2)) for c in colours[number % 3]))
+    return image
+
+
+def _stripes(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
+    image = Image.new("RGB", (SIDE, SIDE), colours[0])
+    draw = ImageDraw.Draw(image)
+    step, lean = rng.uniform(0.05, 0.25) * SIDE, rng.uniform(-0.4, 0.4) * SIDE
+    upright = rng.random() < 0.6
+    for number, start in enumerate(np.arange(-0.4 * SIDE, 1.4 * SIDE, step)):
+        line = (start, 0, start + lean, SIDE) if upright else (0, start, SIDE, start + lean)
+        draw.line(line, fill=colours[1 + number % 2], width=int(0.5 * step))
+    return image
+
+
+Painter = Callable[[tuple[Colour, ...], np.random.Generator], Image.Image]
+BACKDROPS: dict[str, Painter] = {"gradient": _gradient, "clouds": _clouds, "shapes": _shapes, "stripes": _stripes}
+
+
+def backdrop(scene: Scene, rng: np.random.Generator) -> Image.Image:
+    """The background at :data:`SUPERSAMPLE` times the crop's size."""
+    return BACKDROPS[scene.backdrop](scene.colours, rng)
+
+
+def photograph(image: Image.Image, scene: Scene, rng: np.random.Generator) -> Image.Image:
+    """The crop that a camera takes of a painted scene."""
+    image = image.reduce(SUPERSAMPLE)
+    if scene.blur > 0:
+        image = image.filter(ImageFilter.GaussianBlur(scene.blur))
+    image = ImageEnhance.Color(image).enhance(scene.saturation)
+    across = np.linspace(-0.3, 0.3, CROP, dtype=np.float32)
+    light = 1 + scene.light[0] * across[None, :] + scene.light[1] * across[:, None]
+    gain = np.float32(scene.contrast) * light[..., None] * np.array(scene.gain, dtype=np.float32)
+    grain = rng.standard_normal((CROP, CROP, 1), dtype=np.float32) * scene.noise
+    pixels = np.asarray(image) * gain + (grain + 127.5 * (1 - scene.contrast)).astype(np.float32)
+    return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))

@@ -1,0 +1,11 @@
+"""Every random number of a search follows from its one seed."""
+
+import numpy as np
+
+
+def derived_seed(seed: int, *path: int) -> int:
+    """A 32-bit seed for one place in the search, such as trial 7 (``path=(7,)``) or its epoch 3 (``(7, 3)``).
+
+    Different paths give independent seeds (numpy's SeedSequence); the same path gives the same one anywhere.
+    """
+    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])

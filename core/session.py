@@ -1,0 +1,177 @@
+"""One training run, without Ray: everything that a trial does."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.config import Config
+from core.examples import Batch, BatchSource, Examples, mirrored
+from core.losses import gender_loss, joint_loss, landmark_loss
+from core.metrics import Predictions, baseline_scores, relative_error, score
+from core.models import build_model
+from core.names import CROP, RELATIVE_ERROR, Precision, Task
+from core.optimizers import build_optimizer
+from core.prediction import frozen_input, predict, truth_of
+from core.seeds import derived_seed
+from core.weights import Weights
+
+
+class DivergedError(ArithmeticError):
+    """The loss or a prediction is no longer a finite number."""
+
+
+class Session:
+    """A model, its optimiser and its faces; :meth:`run_epoch` trains once over all of them and validates.
+
+    Same config, data, weights, seed, device type and number of threads: same curve. Every epoch draws its random
+    numbers from (seed, epoch), so a session restored from :meth:`state_dict` goes on exactly as one never stopped.
+
+    Args:
+        config: with ``precision`` resolved (not ``auto``).
+        train, validation: faces, or activations of the config's frozen blocks.
+        weights: where the backbone starts.
+        seed: of initial heads, order of faces, dropout and mirroring.
+        device: where to train.
+    """
+
+    def __init__(
+        self, config: Config, train: Examples, validation: Examples, weights: Weights, seed: int, device: torch.device
+    ) -> None:
+        if config.training.precision is Precision.AUTO:
+            raise ValueError("precision must be resolved before training, got auto")
+        self.config = config
+        self.seed = seed
+        self.device = device
+        self.epoch = 0
+        self.train_source = BatchSource(train, device)
+        self.validation_source = BatchSource(validation, device)
+        self.truth = truth_of(validation)
+        mean_face = train.landmarks.mean(axis=0)
+        self.mean_face_nme_pct = baseline_scores(truth_of(train), self.truth)["nme_pct"]
+        torch.manual_seed(derived_seed(seed, 0))
+        model = config.model
+        self.model = build_model(
+            model.architecture,
+            model.frozen_blocks,
+            model.head_width,
+            model.dropout,
+            model.d_k,
+            model.landmark_start,
+            weights,
+            torch.from_numpy(mean_face / np.float32(CROP)),
+        ).to(device)
+        training = config.training
+        self.optimizer = build_optimizer(training.optimizer, self.model.learned_tensors().values(), training.lr, device)
+        self.landmark_loss: Callable[[Tensor, Tensor], Tensor] = landmark_loss(
+            training.landmark_loss,
+            beta=training.smooth_l1_beta,
+            delta=training.huber_delta,
+            w=training.wing_w,
+            epsilon=training.wing_epsilon,
+        )
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train one epoch, then score the whole validation set.
+
+        Returns:
+            ``epoch`` (from 1), ``train_loss`` (mean over faces, dropout on), ``val_<metric>`` for the tasks that the
+            model has, ``relative_error`` and ``seconds_per_epoch``.
+
+        Raises:
+            DivergedError: a loss or score that is not finite.
+        """
+        start = time.perf_counter()
+        train_loss = self._train()
+        predictions = predict(self.model, self.validation_source, self.config.training.precision)
+        scores = score(predictions, self.truth)
+        if not all(math.isfinite(value) for value in (train_loss, *scores.values())):
+            raise DivergedError(f"loss or score not finite in epoch {self.epoch + 1}")
+        self.epoch += 1
+        return {
+            "epoch": self.epoch,
+            "train_loss": train_loss,
+            "val_loss": self._validation_loss(predictions),
+            **{f"val_{name}": value for name, value in scores.items()},
+            RELATIVE_ERROR: relative_error(scores, self.mean_face_nme_pct),
+            "seconds_per_epoch": time.perf_counter() - start,
+        }
+
+    def _train(self) -> float:
+        seed = derived_seed(self.seed, 1, self.epoch)
+        torch.manual_seed(seed)
+        random = np.random.default_rng(seed)
+        order = random.permutation(len(self.train_source.examples)).astype(np.int64)
+        bf16 = self.config.training.precision is Precision.BF16
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        for batch in self.train_source.batches(self.config.training.batch_size, order):
+            shown = self._perhaps_mirrored(batch, random)
+            self.optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                outputs = self.model(frozen_input(self.model, shown.inputs))
+            loss = self._loss(outputs, shown)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+            self.optimizer.step()
+            total += loss.detach() * len(shown.gender)
+        return float(total) / len(order)
+
+    def _perhaps_mirrored(self, batch: Batch, random: np.random.Generator) -> Batch:
+        if not self.config.data.flip:
+            return batch
+        chosen = torch.from_numpy(random.random(len(batch.gender)) < 0.5).to(self.device)
+        inputs, landmarks = mirrored(batch.inputs, batch.landmarks)
+        return Batch(
+            torch.where(chosen[:, None, None, None], inputs, batch.inputs),
+            torch.where(chosen[:, None, None], landmarks, batch.landmarks),
+            batch.gender,
+        )
+
+    def _loss(self, outputs: dict[Task, Tensor], batch: Batch) -> Tensor:
+        """The loss of the model's task, or equation 17 over both."""
+        losses = {}
+        if Task.GENDER in outputs:
+            losses[Task.GENDER] = gender_loss(outputs[Task.GENDER], batch.gender)
+        if Task.LANDMARKS in outputs:
+            losses[Task.LANDMARKS] = self.landmark_loss(outputs[Task.LANDMARKS], batch.landmarks)
+        if len(losses) == 1:
+            return next(iter(losses.values()))
+        training = self.config.training
+        return joint_loss(losses[Task.GENDER], losses[Task.LANDMARKS], training.lambda1, training.lambda2)
+
+    def _validation_loss(self, predictions: Predictions) -> float:
+        outputs = {}
+        if predictions.gender_logits is not None:
+            outputs[Task.GENDER] = torch.from_numpy(predictions.gender_logits)
+        if predictions.landmarks is not None:
+            outputs[Task.LANDMARKS] = torch.from_numpy(predictions.landmarks / np.float32(CROP))
+        source = self.validation_source
+        whole = Batch(torch.empty(0), source.landmarks.cpu(), source.gender.cpu())
+        return float(self._loss(outputs, whole))
+
+    def learned_tensors(self) -> dict[str, Tensor]:
+        """The tensors that training changes, by name; live, not copies."""
+        return self.model.learned_tensors()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training changed: learned tensors, optimiser, epoch. Frozen blocks are not in it."""
+        return {
+            "epoch": self.epoch,
+            "model": {name: tensor.detach() for name, tensor in self.learned_tensors().items()},
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where the session that gave ``state`` (same config, data and seed) was."""
+        tensors = self.learned_tensors()
+        if set(tensors) != set(state["model"]):
+            raise ValueError("this state belongs to another model")
+        for name, tensor in tensors.items():
+            tensor.copy_(state["model"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = int(state["epoch"])

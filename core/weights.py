@@ -1,0 +1,158 @@
+"""Where VGG-16 starts: ImageNet weights from torchvision or a file, or calibrated random filters for drawn faces."""
+
+import hashlib
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import VGG16_Weights
+
+from core.errors import UserError
+from core.vgg import normalised, vgg16_features
+
+HEAD_LAYERS = ("classifier.0", "classifier.3")  # the two hidden layers of ImageNet's own head
+DOWNLOAD_TIMEOUT_S = 15.0
+
+HOW_TO_GET_WEIGHTS = (
+    "run once with access to download.pytorch.org (torchvision keeps the file), or give a local copy: "
+    f"--weights PATH to {VGG16_Weights.IMAGENET1K_V1.url.rsplit('/', 1)[-1]} or any file "
+    "with torchvision's key names (.pth or .safetensors)"
+)
+
+
+class WeightsUnavailableError(UserError):
+    """ImageNet weights can be neither found nor downloaded here."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the 13 convolutions, and of ImageNet's two hidden layers where the source has them."""
+
+    tensors: Mapping[str, Tensor]
+    """float32, torchvision's key names: ``features.<i>.{weight,bias}`` and perhaps ``classifier.{0,3}.*``."""
+    source: str
+    digest: str
+    """SHA-256 over names, shapes and values."""
+
+    @property
+    def features(self) -> dict[str, Tensor]:
+        """Tensors of the convolutions, named as in torchvision's ``features``."""
+        prefix = "features."
+        return {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    state = hashlib.sha256()
+    for name in sorted(tensors):
+        state.update(f"{name}{tuple(tensors[name].shape)}".encode())
+        state.update(tensors[name].contiguous().numpy().tobytes())
+    return state.hexdigest()
+
+
+def _expected_shapes() -> dict[str, tuple[int, ...]]:
+    features = vgg16_features(device="meta")
+    return {f"features.{name}": tuple(tensor.shape) for name, tensor in features.state_dict().items()}
+
+
+def _checked(tensors: Mapping[str, Tensor], source: str) -> Weights:
+    """The tensors that we use, as float32, after checking that all are there and fit.
+
+    Raises:
+        UserError: a layer is missing, has another shape or holds values that are not finite.
+    """
+    kept = {}
+    for name, shape in _expected_shapes().items():
+        if name not in tensors:
+            raise UserError(f"{source}: no tensor {name!r}; VGG-16 weights need every features.* layer")
+        if tuple(tensors[name].shape) != shape:
+            raise UserError(f"{source}: {name} has shape {tuple(tensors[name].shape)}, VGG-16 needs {shape}")
+        kept[name] = tensors[name].to(torch.float32)
+    head = {f"{layer}.{kind}" for layer in HEAD_LAYERS for kind in ("weight", "bias")}
+    if head <= set(tensors):
+        kept |= {name: tensors[name].to(torch.float32) for name in head}
+    for name, tensor in kept.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{source}: {name} holds values that are not finite")
+    return Weights(kept, source, _digest(kept))
+
+
+def weights_from_file(path: Path) -> Weights:
+    """VGG-16 weights from a ``.safetensors`` file or a ``.pth`` file, read without running code from it.
+
+    Raises:
+        UserError: no such file, not readable as weights, or not VGG-16's.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a readable weights file ({_first_line(error)})") from error
+    except Exception as error:  # torch.load raises pickle's own error class for code in the file
+        raise UserError(f"{path}: refused, a weights file may hold tensors only ({_first_line(error)})") from error
+    if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise UserError(f"{path}: must hold a mapping from layer names to tensors")
+    return _checked(tensors, str(path))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def imagenet_weights() -> Weights:
+    """Torchvision's ImageNet weights, from its cache or downloaded once.
+
+    Raises:
+        WeightsUnavailableError: neither is possible here.
+    """
+    old_timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # torch.hub sets none, and a dropped packet would hang the search
+    try:
+        tensors = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise WeightsUnavailableError(
+            f"no ImageNet weights for VGG-16 ({_first_line(error)}); {HOW_TO_GET_WEIGHTS}"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(old_timeout)
+    return _checked(tensors, "torchvision VGG16_Weights.IMAGENET1K_V1")
+
+
+@torch.no_grad()
+def calibrated_random_weights(images: Tensor, seed: int) -> Weights:
+    """Random convolutions, scaled layer by layer so that every channel has mean 0 and variance 1 on ``images``.
+
+    Plain random networks of this depth give nearly the same features for every face. Setting each channel's scale and
+    shift from data (Mishkin and Matas 2016, "All you need is a good init"; Salimans and Kingma 2016) keeps faces apart,
+    so that heads can learn from frozen random features.
+
+    Args:
+        images: uint8, (N, 3, 224, 224); some dozens are enough.
+        seed: of the random filters.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    features = vgg16_features(device="cpu")
+    activations = normalised(images).contiguous(memory_format=torch.channels_last)
+    for layer in features:
+        if not isinstance(layer, nn.Conv2d):
+            activations = layer(activations)
+            continue
+        layer.weight.copy_(torch.empty_like(layer.weight).normal_(generator=generator))
+        assert layer.bias is not None
+        layer.bias.zero_()
+        activations = layer(activations)
+        mean, std = activations.mean((0, 2, 3)), activations.std((0, 2, 3)).clamp_min(1e-6)
+        layer.weight.div_(std[:, None, None, None])
+        layer.bias.copy_(-mean / std)
+        activations.sub_(mean[:, None, None]).div_(std[:, None, None])
+    tensors = {f"features.{name}": tensor.clone() for name, tensor in features.state_dict().items()}
+    return Weights(tensors, f"random filters, calibrated on faces (seed {seed})", _digest(tensors))

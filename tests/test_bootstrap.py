@@ -1,0 +1,117 @@
+import math
+
+import numpy as np
+import pytest
+
+from core.bootstrap import bootstrap_scores, paired_difference
+from core.metrics import Predictions, Truth, score
+from core.names import GENDER_METRICS, LANDMARK_METRICS
+
+FACE = np.array([[80, 100], [120, 100], [100, 120], [85, 150], [115, 150]], dtype=np.float64)  # eyes 40 px apart
+
+
+def truth_of(gender: np.ndarray) -> Truth:
+    return Truth(gender, np.tile(FACE, (len(gender), 1, 1)))
+
+
+def shifted(nme_pct_N: np.ndarray) -> Predictions:
+    """Landmarks that give each face the NME asked for: all shifted right by that share of 40 px."""
+    shift_NLX = np.zeros((len(nme_pct_N), 5, 2))
+    shift_NLX[:, :, 0] = 0.4 * nme_pct_N[:, None]
+    return Predictions(landmarks=FACE + shift_NLX)
+
+
+def drawn(seed: int, faces: int = 40) -> tuple[Predictions, Truth]:
+    rng = np.random.default_rng(seed)
+    truth = truth_of(np.arange(faces) % 2)
+    logits = rng.normal(0, 1, (faces, 2)) + np.eye(2)[truth.gender]
+    return Predictions(logits, truth.landmarks + rng.normal(0, 3, (faces, 5, 2))), truth
+
+
+def test_the_value_is_the_mean_over_runs_of_the_score_on_all_faces() -> None:
+    (first, truth), (second, _) = drawn(0), drawn(1)
+    estimates = bootstrap_scores([first, second], truth, resamples=20, seed=0)
+    assert tuple(estimates) == GENDER_METRICS + LANDMARK_METRICS
+    a, b = score(first, truth), score(second, truth)
+    assert {name: value for name, (value, _, _) in estimates.items()} == pytest.approx(
+        {name: (a[name] + b[name]) / 2 for name in a}
+    )
+
+
+def test_the_value_lies_within_its_interval() -> None:
+    predictions, truth = drawn(2)
+    estimates = bootstrap_scores([predictions], truth, resamples=500, seed=0)
+    assert all(low < value < high for value, low, high in estimates.values())
+
+
+def test_the_same_seed_gives_the_same_intervals_and_another_does_not() -> None:
+    predictions, truth = drawn(3)
+    first, again, other = (bootstrap_scores([predictions], truth, resamples=50, seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first["nme_pct"][1:] != other["nme_pct"][1:]
+
+
+def test_runs_are_scored_on_the_same_resample() -> None:
+    # one run errs where the other does not: the mean of the two is the same on every set of faces
+    mirrored = np.tile([0.0, 20.0], 20)
+    truth = truth_of(np.repeat([0, 1], 20))
+    estimates = bootstrap_scores([shifted(mirrored), shifted(20 - mirrored)], truth, resamples=200, seed=0)
+    assert estimates["nme_pct"] == pytest.approx((10, 10, 10))
+
+
+def test_every_resample_keeps_the_number_of_women_and_men() -> None:
+    # the error depends on gender alone, so only a change in the numbers could move the mean
+    gender = np.array([0] * 30 + [1] * 2)
+    estimates = bootstrap_scores([shifted(np.where(gender == 1, 32.0, 0.0))], truth_of(gender), resamples=200, seed=0)
+    assert estimates["nme_pct"] == pytest.approx((2, 2, 2))
+
+
+def test_auc_is_defined_on_every_resample_even_with_one_man() -> None:
+    gender = np.array([1] + [0] * 9)
+    logits = np.stack([np.zeros(10), np.arange(10.0)[::-1]], axis=1)
+    estimates = bootstrap_scores([Predictions(gender_logits=logits)], truth_of(gender), resamples=200, seed=0)
+    assert estimates["gender_auc"] == (1, 1, 1)
+
+
+def test_faces_of_one_gender_have_an_auc_of_nan_and_other_scores() -> None:
+    predictions = Predictions(gender_logits=np.eye(2)[[0, 1, 1, 0]])
+    estimates = bootstrap_scores([predictions], truth_of(np.ones(4, dtype=int)), resamples=50, seed=0)
+    assert all(math.isnan(value) for value in estimates["gender_auc"])
+    assert estimates["gender_accuracy"][0] == 0.5
+
+
+def test_relative_error_is_estimated_where_the_mean_faces_error_is_known() -> None:
+    truth = truth_of(np.tile([0, 1], 20))
+    predictions = shifted(np.linspace(0, 8, 40))
+    estimates = bootstrap_scores([predictions], truth, resamples=100, seed=0, mean_face_nme_pct=8)
+    assert estimates["relative_error"] == pytest.approx([end / 8 for end in estimates["nme_pct"]])
+
+
+def test_intervals_hold_the_true_mean_about_95_times_in_100() -> None:
+    rng, truth = np.random.default_rng(4), truth_of(np.tile([0, 1], 20))
+    held = 0
+    for experiment in range(100):
+        predictions = shifted(rng.gamma(4, 2, 40))  # skewed like real errors, mean 8
+        _, low, high = bootstrap_scores([predictions], truth, resamples=200, seed=experiment)["nme_pct"]
+        held += low <= 8 <= high
+    assert 88 <= held <= 99  # binomial(100, 0.93): within about two standard deviations
+
+
+def test_paired_difference_has_the_sign_of_a_minus_b_and_ignores_what_faces_share() -> None:
+    rng = np.random.default_rng(5)
+    hard_or_easy = rng.gamma(2, 10, 50)  # spread of 14 between faces
+    mean, low, high = paired_difference(hard_or_easy + rng.normal(1, 0.5, 50), hard_or_easy, seed=0)
+    assert 0.5 < low < mean < high < 1.5
+
+
+def test_paired_difference_of_equal_models_is_around_zero() -> None:
+    rng = np.random.default_rng(6)
+    mean, low, high = paired_difference(rng.normal(8, 2, 50), rng.normal(8, 2, 50), seed=0)
+    assert low < 0 < high
+    assert low < mean < high
+
+
+def test_paired_difference_repeats_by_seed() -> None:
+    a = np.arange(20.0)
+    first, again, other = (paired_difference(a, a**1.5, resamples=100, seed=seed) for seed in (3, 3, 4))
+    assert first == again != other
