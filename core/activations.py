@@ -28,10 +28,11 @@ Progress = Callable[[int, int], None]
 """Called with how many of how many are done."""
 
 
-def activations_folder(cache: Path, faces: str, weights: Weights, blocks: int, precision: Precision) -> Path:
-    """Where the activations of these faces lie; ``faces`` is a fingerprint of the images and their order."""
-    key = f"{_VERSION} {faces} {weights.digest} {blocks} {precision}"
-    return cache / f"activations-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+def _folder(
+    cache: Path, faces: str, rows: NDArray[np.int64], weights: Weights, blocks: int, precision: Precision
+) -> Path:
+    key = f"{_VERSION} {faces} {weights.digest} {blocks} {precision}".encode() + rows.tobytes()
+    return cache / f"activations-{hashlib.sha256(key).hexdigest()[:16]}"
 
 
 def activations_bytes(faces: int, blocks: int, precision: Precision) -> int:
@@ -41,6 +42,7 @@ def activations_bytes(faces: int, blocks: int, precision: Precision) -> int:
 
 def frozen_activations(
     images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
     fingerprint: str,
     weights: Weights,
     blocks: int,
@@ -49,20 +51,21 @@ def frozen_activations(
     cache: Path,
     progress: Progress | None = None,
 ) -> Path:
-    """Compute the activations of ``images`` after the first ``blocks`` blocks, or find them in ``cache``.
+    """Compute the activations of ``images[rows]`` after the first ``blocks`` blocks, or find them in ``cache``.
 
     Args:
         images: uint8, (N, 3, 224, 224).
-        fingerprint: of the images and their order.
+        rows: which of them, in which order.
+        fingerprint: of the images.
         blocks: 1-5.
 
     Returns:
-        A ``.npy`` file (N, C, H, W): float32, or the bits of bfloat16 as uint16.
+        A ``.npy`` file (rows, C, H, W): float32, or the bits of bfloat16 as uint16.
 
     Raises:
         UserError: the disk has no room for them.
     """
-    folder = activations_folder(cache, fingerprint, weights, blocks, precision)
+    folder = _folder(cache, fingerprint, rows, weights, blocks, precision)
     path = folder / "activations.npy"
     if path.exists():
         return path
@@ -70,20 +73,21 @@ def frozen_activations(
     with FileLock(f"{folder}.lock"):  # two searches may want the same array
         if path.exists():
             return path
-        need, free = activations_bytes(len(images), blocks, precision), shutil.disk_usage(cache).free
+        need, free = activations_bytes(len(rows), blocks, precision), shutil.disk_usage(cache).free
         if need > free:
             raise UserError(
-                f"{cache}: activations of {len(images)} faces need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+                f"{cache}: activations of {len(rows)} faces need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
                 "choose another --cache, more frozen blocks or activation_cache=false"
             )
         with new_folder(folder, folder.with_name(f".{folder.name}.partial")) as partial:
-            _extract(images, weights, blocks, precision, device, partial / path.name, progress)
+            _extract(images, rows, weights, blocks, precision, device, partial / path.name, progress)
     return path
 
 
 @torch.inference_mode()
 def _extract(
     images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
     weights: Weights,
     blocks: int,
     precision: Precision,
@@ -96,12 +100,12 @@ def _extract(
     frozen = features[: BLOCK_ENDS[blocks]].to(device).to(memory_format=torch.channels_last)
     bf16 = precision is Precision.BF16
     dtype: Any = np.uint16 if bf16 else np.float32
-    out = np.lib.format.open_memmap(path, "w+", dtype, (len(images), *block_output_shape(blocks)))
-    for start in range(0, len(images), EXTRACTION_BATCH):
-        batch = torch.from_numpy(np.array(images[start : start + EXTRACTION_BATCH])).to(device)
+    out = np.lib.format.open_memmap(path, "w+", dtype, (len(rows), *block_output_shape(blocks)))
+    for start in range(0, len(rows), EXTRACTION_BATCH):
+        batch = torch.from_numpy(images[rows[start : start + EXTRACTION_BATCH]]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             y = frozen(normalised(batch).contiguous(memory_format=torch.channels_last)).contiguous().cpu()
         out[start : start + len(batch)] = (y.to(torch.bfloat16).view(torch.uint16) if bf16 else y).numpy()
         if progress is not None:
-            progress(start + len(batch), len(images))
+            progress(start + len(batch), len(rows))
     out.flush()

@@ -11,13 +11,15 @@ from torch import Tensor
 from core.names import CROP, MIRRORED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Examples:
     """One part of the split. Arrays may be memory-mapped and read-only; nothing here writes into them."""
 
     inputs: NDArray[np.generic]
-    """Faces, uint8 (N, 3, 224, 224); or what leaves the frozen blocks, (N, C, H, W), float32 or, for bfloat16
+    """Faces, uint8 (M, 3, 224, 224); or what leaves the frozen blocks, (M, C, H, W), float32 or, for bfloat16
     (which numpy lacks), its bits as uint16."""
+    rows: NDArray[np.int64]
+    """(N,), where this part's faces stand in ``inputs``."""
     landmarks: NDArray[np.float32]
     """(N, 5, 2), crop pixels."""
     gender: NDArray[np.int64]
@@ -26,13 +28,8 @@ class Examples:
     def __len__(self) -> int:
         return len(self.gender)
 
-    @property
-    def are_images(self) -> bool:
-        """Whether inputs are faces, as opposed to activations."""
-        return bool(self.inputs.dtype == np.uint8)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Some faces on the device: inputs, landmarks as fractions of the crop (B, 5, 2), gender (B,)."""
 
@@ -68,8 +65,11 @@ class BatchSource:
         self.landmarks = torch.from_numpy(examples.landmarks / np.float32(CROP)).to(device)
         self.gender = torch.from_numpy(examples.gender.copy()).to(device)
         self.resident: Tensor | None = None
-        if device.type == "cuda" and examples.inputs.nbytes <= torch.cuda.mem_get_info(device)[0] // 4:
-            self.resident = as_tensor(np.array(examples.inputs)).to(device)
+        if device.type == "cuda" and self._bytes() <= torch.cuda.mem_get_info(device)[0] // 4:
+            self.resident = as_tensor(examples.inputs[examples.rows]).to(device)
+
+    def _bytes(self) -> int:
+        return int(self.examples.inputs[:1].nbytes) * len(self.examples)
 
     def gather(self, indices: NDArray[np.int64]) -> Batch:
         """The faces at ``indices``, in that order."""
@@ -77,7 +77,7 @@ class BatchSource:
         if self.resident is not None:
             inputs = self.resident[where]
         else:
-            inputs = as_tensor(self.examples.inputs[indices]).to(self.device)
+            inputs = as_tensor(self.examples.inputs[self.examples.rows[indices]]).to(self.device)
         return Batch(inputs, self.landmarks[where], self.gender[where])
 
     def batches(self, size: int, order: NDArray[np.int64] | None = None) -> Iterator[Batch]:

@@ -49,6 +49,12 @@ class Faces:
     def __len__(self) -> int:
         return len(self.gender)
 
+    @property
+    def images_path(self) -> Path:
+        """The ``.npy`` file behind ``images``."""
+        assert isinstance(self.images, np.memmap)
+        return Path(str(self.images.filename))
+
     def take(self, indices: NDArray[np.integer]) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
         """Copies of the images (B, 3, 224, 224), landmarks (B, 5, 2) and genders (B,) of some faces, and only of these."""
         return np.asarray(self.images[indices]), self.landmarks[indices], self.gender[indices]

@@ -67,13 +67,14 @@ def _curtain(traits: Traits, side: int, phase: float) -> tuple[Points, Points]:
 
 def _strands(canvas: Canvas, inner: Points, outer: Points, traits: Traits, rng: np.random.Generator) -> None:
     """Lighter and darker lines between two edges."""
-    for share, factor in zip(rng.uniform(0.02, 0.98, 16), rng.uniform(0.65, 1.35, 16), strict=True):
-        canvas.stroke(inner + share * (outer - inner), shade(traits.hair, factor, 130), 0.045)
+    for share, factor in zip(rng.uniform(0.02, 0.98, 22), rng.uniform(0.45, 1.55, 22), strict=True):
+        canvas.stroke(inner + share * (outer - inner), shade(traits.hair, factor, 150), 0.035)
 
 
 def _curls(canvas: Canvas, edge: Points, traits: Traits, rng: np.random.Generator) -> None:
     """Locks of many sizes along an edge."""
-    for centre, radius, factor in zip(edge, rng.uniform(0.11, 0.2, len(edge)), rng.uniform(0.75, 1.25, len(edge))):
+    radii, factors = rng.uniform(0.11, 0.2, len(edge)), rng.uniform(0.82, 1.1, len(edge))
+    for centre, radius, factor in zip(edge, radii, factors, strict=True):
         canvas.disc(centre[None], radius, shade(traits.hair, factor))
 
 
@@ -85,7 +86,7 @@ def beard(canvas: Canvas, pose: Pose, traits: Traits, rng: np.random.Generator) 
     colour = shade(traits.hair, 0.8)
     canvas.fill(smooth(pose.project(on_face(loop))), (*colour[:3], round(255 * traits.beard_alpha)))
     edge = smooth(loop)
-    for _ in range(50):
+    for _ in range(40):
         start = edge[rng.integers(len(edge))] + rng.normal(0, 0.02, 2)
         stroke = on_face([start, start + (0.03 * start[0], 0.07)])
         canvas.stroke(pose.project(stroke), shade(traits.hair, rng.uniform(0.5, 1.2), 150), 0.02)
@@ -128,5 +129,3 @@ def hat(canvas: Canvas, pose: Pose, traits: Traits) -> None:
     else:
         band = pose.outline([(px, -0.6 - 0.12 * (1 - px**2), AXIS_Z + 0.25) for px in np.linspace(-1.12, 1.12, 9)])
         canvas.stroke(band, shade(traits.hat_colour, 0.78), 0.2)
-
-

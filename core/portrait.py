@@ -10,6 +10,7 @@ from core.drawing import AXIS_Z, Canvas, Colour, Points, Pose, mirrored, mix, on
 
 EYE_X = 0.5  # by definition of the face unit
 NOSE_LIFT = 0.42  # of the tip before the face
+COLLARS = {"round": (0.6, 2.9), "scoop": (1.25, 3.3), "suit": (0.5, 2.75)}  # half width in necks, lowest point
 TINT_SCALE = 0.5  # soft shadows need no more resolution
 
 
@@ -22,6 +23,8 @@ class Traits:
     iris: Colour
     lips: Colour
     clothes: Colour
+    collar: str
+    """A key of :data:`COLLARS`."""
     face_width: float
     """Factor on the width of the head, near 1."""
     jaw: float
@@ -95,11 +98,19 @@ def body(canvas: Canvas, pose: Pose, traits: Traits) -> None:
     cloth = [(n, 2.15, far), (1.4 * n, 2.38, far), (0.78 * s, 2.6, far), (s, 2.95, far), (1.1 * s, 3.6, far)]
     cloth.append((1.15 * s, 6, far))
     canvas.fill(smooth(still.outline(mirrored(cloth))), traits.clothes)
-    neck = [(n, 0.9, far), (0.95 * n, 1.9, far), (1.15 * n, 2.3, far), (0.6 * n, 2.75, far), (0.02, 2.9, far)]
+    if traits.collar == "suit":
+        shirt = [(1.05 * n, 2.2, far), (0.7 * n, 2.75, far), (0.02, 4.1, far)]
+        canvas.fill(still.outline(mirrored(shirt)), (232, 232, 236))
+        tie = [(0.02, 2.75, far), (0.1, 2.9, far), (0.13, 3.6, far), (0.02, 4.0, far)]
+        canvas.fill(still.outline(mirrored(tie)), shade(traits.clothes, 0.6))
+    wide, low = COLLARS[traits.collar]
+    neck = [(n, 0.9, far), (0.95 * n, 1.9, far), (1.15 * n, 2.3, far), (wide * n, low - 0.15, far), (0.02, low, far)]
     canvas.fill(smooth(still.outline(mirrored(neck))), shade(traits.skin, 0.82))
     for side in (-1, 1):
-        collar = still.outline([(side * 1.1 * n, 2.15, far), (side * 0.7 * n, 2.72, far), (0, 2.95, far)])
-        canvas.stroke(collar, shade(traits.clothes, 0.7), 0.07)
+        edge = still.outline(
+            [(side * 1.1 * n, 2.15, far), (side * (wide + 0.1) * n, low - 0.18, far), (0, low + 0.05, far)]
+        )
+        canvas.stroke(edge, shade(traits.clothes, 0.7), 0.07)
 
 
 def skin(canvas: Canvas, pose: Pose, traits: Traits) -> None:

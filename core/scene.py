@@ -20,6 +20,9 @@ class Scene:
     backdrop: str
     """A key of :data:`BACKDROPS`."""
 
+    defocus: float
+    """Standard deviation of the background's blur, in pixels of the crop."""
+
     colours: tuple[Colour, Colour, Colour]
     """Of the background, RGB."""
 
@@ -44,7 +47,7 @@ class Scene:
 
 def _blend(grid: np.ndarray[tuple[int, int, int], np.dtype[np.float64]]) -> Image.Image:
     small = Image.fromarray(np.clip(grid, 0, 255).astype(np.uint8))
-    return small.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    return small.resize((CROP, CROP), Image.Resampling.BICUBIC)
 
 
 def _gradient(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
@@ -62,23 +65,23 @@ def _clouds(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Imag
 
 
 def _shapes(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
-    image = Image.new("RGB", (SIDE, SIDE), colours[0])
+    image = Image.new("RGB", (CROP, CROP), colours[0])
     draw = ImageDraw.Draw(image)
     for number in range(int(rng.integers(3, 14))):
-        x, y = rng.uniform(-0.2, 1.0, 2) * SIDE
-        width, height = rng.uniform(0.08, 0.5, 2) * SIDE
+        x, y = rng.uniform(-0.2, 1.0, 2) * CROP
+        width, height = rng.uniform(0.08, 0.5, 2) * CROP
         paint = draw.ellipse if rng.random() < 0.5 else draw.rectangle
         paint((x, y, x + width, y + height), fill=tuple(int(c * rng.uniform(0.7, 1.2)) for c in colours[number % 3]))
     return image
 
 
 def _stripes(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
-    image = Image.new("RGB", (SIDE, SIDE), colours[0])
+    image = Image.new("RGB", (CROP, CROP), colours[0])
     draw = ImageDraw.Draw(image)
-    step, lean = rng.uniform(0.05, 0.25) * SIDE, rng.uniform(-0.4, 0.4) * SIDE
+    step, lean = rng.uniform(0.05, 0.25) * CROP, rng.uniform(-0.4, 0.4) * CROP
     upright = rng.random() < 0.6
-    for number, start in enumerate(np.arange(-0.4 * SIDE, 1.4 * SIDE, step)):
-        line = (start, 0, start + lean, SIDE) if upright else (0, start, SIDE, start + lean)
+    for number, start in enumerate(np.arange(-0.4 * CROP, 1.4 * CROP, step)):
+        line = (start, 0, start + lean, CROP) if upright else (0, start, CROP, start + lean)
         draw.line(line, fill=colours[1 + number % 2], width=int(0.5 * step))
     return image
 
@@ -88,8 +91,9 @@ BACKDROPS: dict[str, Painter] = {"gradient": _gradient, "clouds": _clouds, "shap
 
 
 def backdrop(scene: Scene, rng: np.random.Generator) -> Image.Image:
-    """The background at :data:`SUPERSAMPLE` times the crop's size."""
-    return BACKDROPS[scene.backdrop](scene.colours, rng)
+    """The background at :data:`SUPERSAMPLE` times the crop's size; painted at the crop's, for a blur needs no more."""
+    image = BACKDROPS[scene.backdrop](scene.colours, rng).filter(ImageFilter.GaussianBlur(scene.defocus))
+    return image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
 
 
 def photograph(image: Image.Image, scene: Scene, rng: np.random.Generator) -> Image.Image:

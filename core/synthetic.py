@@ -21,19 +21,19 @@ VERSION = 1  # part of every cache's key: raise it when the same seed draws othe
 
 NORMAL_CUES: dict[str, tuple[float, float, float, float, float]] = {
     # name: mean of women, mean of men, standard deviation, lowest, highest
-    "jaw": (0.82, 0.86, 0.07, 0.62, 1.02),
+    "jaw": (0.83, 0.855, 0.07, 0.62, 1.02),
     "face_width": (0.99, 1.01, 0.04, 0.9, 1.12),
     "chin_y": (1.84, 1.88, 0.09, 1.65, 2.1),
-    "neck": (0.58, 0.64, 0.08, 0.42, 0.85),
-    "shoulders": (1.8, 1.96, 0.22, 1.35, 2.5),
-    "brow_thickness": (0.102, 0.122, 0.035, 0.04, 0.24),
+    "neck": (0.59, 0.63, 0.08, 0.42, 0.85),
+    "shoulders": (1.8, 1.94, 0.22, 1.35, 2.5),
+    "brow_thickness": (0.106, 0.119, 0.035, 0.04, 0.24),
     "brow_y": (-0.35, -0.34, 0.035, -0.45, -0.27),
     "brow_arch": (0.095, 0.08, 0.035, 0.0, 0.18),
     "eye_opening": (0.112, 0.106, 0.018, 0.07, 0.15),
     "nose_width": (0.215, 0.223, 0.025, 0.16, 0.3),
     "lip_height": (0.142, 0.132, 0.03, 0.07, 0.22),
     "smile": (0.5, 0.42, 0.4, -0.3, 1.0),
-    "redness": (0.5, 0.35, 0.22, 0.05, 1.0),
+    "redness": (0.48, 0.38, 0.22, 0.05, 1.0),
     "hairline_y": (-0.88, -0.92, 0.09, -1.15, -0.68),
     "nose_y": (0.66, 0.67, 0.045, 0.55, 0.78),
     "mouth_y": (1.13, 1.14, 0.045, 1.03, 1.25),
@@ -42,8 +42,8 @@ NORMAL_CUES: dict[str, tuple[float, float, float, float, float]] = {
 }
 CHANCES: dict[str, tuple[float, float]] = {
     # name: share of women, share of men
-    "make_up": (0.45, 0.03),
-    "earrings": (0.35, 0.04),
+    "make_up": (0.36, 0.04),
+    "earrings": (0.28, 0.05),
     "fringe": (0.28, 0.16),
     "curly": (0.22, 0.16),
     "glasses": (0.16, 0.22),
@@ -53,11 +53,13 @@ CHANCES: dict[str, tuple[float, float]] = {
 }
 CHOICES: dict[str, tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]] = {
     # name: values, their shares among women and among men
-    "length": (("bald", "short", "middle", "long"), (0.01, 0.11, 0.22, 0.66), (0.10, 0.72, 0.11, 0.07)),
-    "beard": (("", "full", "goatee", "moustache"), (1.0, 0.0, 0.0, 0.0), (0.58, 0.28, 0.08, 0.06)),
+    "length": (("bald", "short", "middle", "long"), (0.01, 0.10, 0.17, 0.72), (0.12, 0.75, 0.08, 0.05)),
+    "collar": (("round", "scoop", "suit"), (0.48, 0.44, 0.08), (0.58, 0.05, 0.37)),
+    "beard": (("", "full", "goatee", "moustache"), (1.0, 0.0, 0.0, 0.0), (0.52, 0.34, 0.08, 0.06)),
 }
+CLOTHES: tuple[Colour, Colour] = ((166, 98, 126), (76, 90, 106))  # means of women and men
 TIP_Y: dict[str, tuple[float, float]] = {
-    "bald": (-1.0, -0.9), "short": (-0.1, 0.55), "middle": (0.75, 1.7), "long": (1.7, 3.6)
+    "bald": (-1.0, -0.9), "short": (-0.1, 0.55), "middle": (0.75, 1.7), "long": (1.9, 3.8)
 }  # fmt: skip
 
 SKINS: tuple[Colour, ...] = ((250, 219, 196), (234, 190, 160), (205, 153, 115), (160, 108, 76), (98, 64, 48))
@@ -126,27 +128,30 @@ def paint(pose: Pose, scene: Scene, traits: Traits, rng: np.random.Generator) ->
 
 def sample_pose(rng: np.random.Generator) -> Pose:
     """A pose whose landmarks all lie inside the crop."""
-    x, y = CROP / 2 + rng.uniform(-28, 28, 2)
-    eye_distance = np.exp(rng.uniform(np.log(38), np.log(72)))
-    tilt, yaw, pitch = np.clip(rng.standard_normal(3), -2.2, 2.2) * np.radians((13, 14, 6))
+    x, y = CROP / 2 + rng.uniform(-25, 25, 2)
+    eye_distance = np.exp(rng.uniform(np.log(37), np.log(60)))
+    tilt, yaw, pitch = np.clip(rng.standard_normal(3), -2.2, 2.2) * np.radians((11, 13, 6))
     return Pose(float(x), float(y), float(eye_distance), float(tilt), float(yaw), float(pitch))
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
     """A background and a photograph."""
     base = rng.uniform(10, 245, (1, 3))
-    colours = np.clip(base.mean() + 0.35 * (base - base.mean()) + rng.normal(0, 20, (3, 3)) + rng.normal(0, 35, (3, 1)), 0, 255).astype(int)
+    colours = np.clip(
+        base.mean() + 0.35 * (base - base.mean()) + rng.normal(0, 20, (3, 3)) + rng.normal(0, 35, (3, 1)), 0, 255
+    ).astype(int)
     angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 1)
-    gain = np.exp(rng.normal(0, 0.16) + rng.normal(0, 0.035, 3))
+    gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.035, 3))
     return Scene(
         backdrop=str(rng.choice(list(BACKDROPS))),
+        defocus=float(rng.uniform(1, 5)),
         colours=(tuple(colours[0]), tuple(colours[1]), tuple(colours[2])),
         light=(float(np.cos(angle) * strength), float(np.sin(angle) * strength)),
         gain=(float(gain[0]), float(gain[1]), float(gain[2])),
         contrast=float(rng.uniform(0.75, 1.15)),
         saturation=float(rng.choice([0.0, 1.0], p=[0.04, 0.96]) * rng.uniform(0.6, 1.0)),
-        blur=float(max(0.0, rng.uniform(-0.5, 1.3))),
-        noise=float(rng.uniform(0, 8)),
+        blur=float(max(0.0, rng.uniform(-0.5, 0.9))),
+        noise=float(rng.uniform(0, 5)),
     )
 
 
@@ -164,11 +169,12 @@ def sample_traits(rng: np.random.Generator, gender: int) -> Traits:
         hair=_jitter(hair, 10, rng),
         iris=_jitter(IRISES[rng.integers(len(IRISES))], 10, rng),
         lips=mix(mix(skin, (150, 70, 70), 0.35), _jitter((190, 30, 60), 20, rng), cue["redness"]),
-        clothes=_cloth(rng),
+        clothes=_cloth(gender, is_["collar"], rng),
+        collar=is_["collar"],
         make_up=float(rng.uniform(0.4, 1) if has["make_up"] else rng.uniform(0, 0.1)),
         mouth_open=float(rng.uniform(0.04, 0.2) if rng.random() < (0.6 if smiles else 0.15) else 0.0),
         hair_tip_y=float(rng.uniform(*TIP_Y[is_["length"]])),
-        hair_volume=float(rng.uniform(0.02, 0.1) if is_["length"] == "short" else rng.uniform(0.06, 0.3)),
+        hair_volume=float(rng.uniform(0.0, 0.1) if is_["length"] == "short" else rng.uniform(0.15, 0.42)),
         hair_wave=float(max(0.0, rng.uniform(-0.05, 0.14))),
         parting_x=float(rng.uniform(-0.5, 0.5)),
         curly=has["curly"],
@@ -179,7 +185,7 @@ def sample_traits(rng: np.random.Generator, gender: int) -> Traits:
         glasses=str(rng.choice(["clear", "dark"], p=[0.85, 0.15])) if has["glasses"] else "",
         earrings=has["earrings"],
         hat=str(rng.choice(list(hairstyle.HATS))) if has["hat"] else "",
-        hat_colour=_cloth(rng),
+        hat_colour=_cloth(gender, "", rng),
     )
 
 
@@ -189,8 +195,9 @@ def _skin(rng: np.random.Generator) -> Colour:
     return _jitter(mix(SKINS[lighter], SKINS[lighter + 1], tone - lighter), 7, rng)
 
 
-def _cloth(rng: np.random.Generator) -> Colour:
-    return tuple(int(c) for c in np.clip(rng.normal(100, 40) + rng.normal(0, 35, 3), 0, 255))
+def _cloth(gender: int, collar: str, rng: np.random.Generator) -> Colour:
+    colour = np.array(CLOTHES[gender]) + rng.normal(0, 30) + rng.normal(0, 32, 3)
+    return tuple(int(c) for c in np.clip(colour * (0.6 if collar == "suit" else 1.0), 8, 245))
 
 
 def _jitter(colour: Colour, lightness: float, rng: np.random.Generator) -> Colour:

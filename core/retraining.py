@@ -1,0 +1,129 @@
+"""Retraining a winner: more epochs, its best epoch's weights kept, and a checkpoint from which a killed run goes on."""
+
+import json
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from core.atomic import write_text
+from core.names import HIGHER_IS_BETTER
+from core.session import Session
+
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search minimises or maximises, such as ``relative_error`` or ``val_gender_auc``."""
+
+    name: str
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether larger values win."""
+        return self.name.removeprefix("val_") in HIGHER_IS_BETTER
+
+    def cost(self, metrics: dict[str, Any]) -> float:
+        """The objective as a number to minimise; infinite where it is missing."""
+        value = metrics.get(self.name)
+        if value is None or math.isnan(value):
+            return math.inf
+        return -value if self.higher_is_better else value
+
+
+class Retraining:
+    """A session over a fixed number of epochs that leaves its winner in ``folder``.
+
+    ``weights.safetensors`` (learned tensors of the best epoch), ``config.json`` and ``curve.csv`` are there together
+    once :attr:`done`. Until then ``checkpoint.pt`` is renewed every 20 s, and a new ``Retraining`` over the same
+    folder goes on from it, on the same curve.
+    """
+
+    def __init__(self, session: Session, objective: Objective, epochs: int, folder: Path, record: dict[str, Any]):
+        self.session = session
+        self.objective = objective
+        self.epochs = epochs
+        self.folder = folder
+        self.record = record
+        self.curve: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
+        self.saved_at = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are trained."""
+        return self.session.epoch >= self.epochs
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train an epoch; keep the weights if it is the best so far; write what is due."""
+        metrics = self.session.run_epoch()
+        best = min((self.objective.cost(row) for row in self.curve), default=math.inf)
+        if not self.best or self.objective.cost(metrics) < best:
+            self.best = {name: t.detach().cpu().clone() for name, t in self.session.learned_tensors().items()}
+        self.curve.append(metrics)
+        if self.done:
+            self._finish()
+        elif time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+            self._checkpoint()
+        return metrics
+
+    def best_row(self) -> dict[str, float]:
+        """Metrics of the best epoch."""
+        return min(self.curve, key=self.objective.cost)
+
+    def _checkpoint(self) -> None:
+        partial = self.folder / ".checkpoint.partial"
+        state = {"session": self.session.state_dict(), "best": self.best, "curve": self.curve, "record": self.record}
+        torch.save(state, partial)
+        partial.replace(self.folder / "checkpoint.pt")
+        self.saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["record"] != self.record:  # another winner had this folder before
+            path.unlink()
+            return
+        self.session.load_state_dict(state["session"])
+        self.best, self.curve = state["best"], state["curve"]
+
+    def _finish(self) -> None:
+        partial = self.folder / ".weights.partial"
+        save_file(self.best, partial, metadata={"format": "pt"})
+        curve = pd.DataFrame(self.curve)
+        write_text(self.folder / "curve.csv", curve.to_csv(index=False))
+        partial.replace(self.folder / "weights.safetensors")
+        best = self.best_row()
+        write_text(self.folder / "config.json", json.dumps({**self.record, "best": best}, indent=2) + "\n")
+        (self.folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def finished_record(folder: Path, record: dict[str, Any]) -> dict[str, Any] | None:
+    """The best epoch of a retraining that ended in ``folder`` for this very ``record``, else None.
+
+    ``config.json`` is written last, so it says that all else is there.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    best = found.pop("best")
+    return best if found == json.loads(json.dumps(record)) else None
+
+
+def clear_other(folder: Path, record: dict[str, Any]) -> None:
+    """Remove what another winner left in ``folder``."""
+    if (folder / "config.json").is_file() and finished_record(folder, record) is None:
+        shutil.rmtree(folder)

@@ -1,0 +1,154 @@
+"""Search for the best two-task face models, retrain the winners, and say what to do next.
+
+    python scripts/search.py --space multitask
+    python scripts/search.py --space joint --data data/celeba-mini --weights vgg16.pth --name first
+    python scripts/search.py --resume first
+
+Every setting of a trial can be fixed with --set, as in --set frozen_blocks=4 lr=3e-4; --describe prints a space.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from core.config import KEYS
+from core.errors import UserError, run_script
+from core.preparation import DRAWN
+from core.run_folder import RunFolder, free_name, new_run
+from search_spaces.catalogue import SPACES, find_space
+from tune.cluster import start_ray
+from tune.plan import OBJECTIVES, Plan, Profile, parse_settings, plan_from_json, settled_space
+from tune.progress import clock
+from tune.report import print_winners
+from tune.search import Place, Search
+from tune.study import Sampler
+
+WHERE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address"}
+"""Options that say where a search runs; --resume takes these and --trials, all else stands in the run's search.json."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; options not given are absent from the result, so that --resume can refuse them."""
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
+    )
+    what = p.add_argument_group("what to search")
+    what.add_argument("--space", metavar="NAME", help=f"{', '.join(SPACES)}, or a .json file")
+    what.add_argument("--describe", action="store_true", help="print the space and end")
+    what.add_argument("--data", metavar="DIR", help=f"a CelebA folder (default: {DRAWN}, faces made by Tandem)")
+    what.add_argument("--drawn-faces", type=int, metavar="N", help=f"how many to draw (default: {Plan.drawn_faces})")
+    what.add_argument("--weights", metavar="PATH", help="VGG-16 weights: a file, imagenet, random or auto (default)")
+    what.add_argument("--profile", choices=["auto", *Profile], help="auto: paper with a GPU, else fast (default)")
+    what.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help=f"fix settings: {', '.join(KEYS)}")
+    how = p.add_argument_group("how to search")
+    how.add_argument("--trials", type=int, help=f"(default: {Plan.trials})")
+    how.add_argument("--epochs", type=int, help=f"of a trial that is not stopped (default: {Plan.epochs})")
+    how.add_argument("--sampler", choices=list(Sampler), help=f"(default: {Plan.sampler})")
+    how.add_argument("--objective", metavar="METRIC", help=f"{', '.join(OBJECTIVES)} (default: {Plan.objective})")
+    how.add_argument("--grace", type=int, metavar="EPOCHS", help=f"that every trial gets (default: {Plan.grace})")
+    how.add_argument("--reduction", type=float, help=f"1 in so many goes on at a rung (default: {Plan.reduction:g})")
+    how.add_argument("--time-budget", type=float, metavar="SECONDS", help="end the search (not the retraining) then")
+    how.add_argument(
+        "--max-failures", type=int, help=f"failed trials that are tolerated (default: {Plan.max_failures})"
+    )
+    how.add_argument("--seed", type=int, help=f"all random numbers follow from it (default: {Plan.seed})")
+    after = p.add_argument_group("the winners")
+    after.add_argument("--top-k", type=int, help=f"retrain so many of each kind of model (default: {Plan.top_k})")
+    after.add_argument("--retrain-epochs", type=int, help=f"(default: {Plan.retrain_epochs})")
+    after.add_argument("--retrain-seeds", type=int, help=f"(default: {Plan.retrain_seeds})")
+    where = p.add_argument_group("where")
+    where.add_argument("--name", help="of the run (default: the space's name)")
+    where.add_argument("--resume", metavar="NAME", help="go on with a run after a crash")
+    where.add_argument(
+        "--storage", type=Path, metavar="DIR", help="folder of runs, shared by all nodes (default: runs)"
+    )
+    where.add_argument("--cache", type=Path, metavar="DIR", help="decoded faces and activations (safe to delete)")
+    where.add_argument("--workers", type=int, help="trials at once (default: one a GPU, else one for 4 cores)")
+    where.add_argument("--gpus-per-trial", type=float, help="(default: 1 if there are GPUs)")
+    where.add_argument("--address", help="of a running Ray cluster, or auto (default: a private Ray on this machine)")
+    return p
+
+
+def main() -> None:
+    """Parse, search, print."""
+    given = vars(parser().parse_args())
+    if "resume" not in given and "space" not in given:
+        raise UserError(f"--space NAME is needed: {', '.join(SPACES)}, or --resume NAME")
+    storage = given.get("storage", Path("runs"))
+    if "://" in str(storage):
+        raise UserError(f"--storage {storage}: must be a folder that every node can reach under this path")
+    if given.get("describe"):
+        print(described(given))
+        return
+    start = time.monotonic()
+    run, recorded = (opened(given, storage)) if "resume" in given else (None, {})
+    if run is None:
+        settings = parse_settings(given.get("set", []))
+        space = find_space(given["space"])
+        name = given.get("name") or free_name(storage, space.name)
+        run = new_run(storage, name)
+    cores, gpus = start_ray(given.get("address"))
+    if recorded:
+        plan = plan_from_json({**recorded["plan"], **{k: given[k] for k in ("trials",) if k in given}}, str(run.search))
+    else:
+        plan = new_plan(given, space, settings, gpus)
+    say(f"run {run.path}: space {plan.space['name']}, profile {plan.profile}, {cores} cores, {gpus:g} GPUs")
+    place = Place(given.get("cache", default_cache()), cores, gpus, given.get("workers"), given.get("gpus_per_trial"))
+    search = Search(plan, run, place, say)
+    if recorded:
+        search.check_same(recorded)
+        run.write_search({**recorded, "plan": plan.to_json()})
+    else:
+        search.begin(shlex.join(["python", *sys.argv]))
+    winners = search.go()
+    print_winners(winners, search.baseline(), plan)
+    say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {run.path}")
+    say(f"next: python scripts/final_test.py {run.path}      (opens the test split, once)")
+    say(f"      tensorboard --logdir {run.path}")
+
+
+def new_plan(given: dict[str, object], space: object, settings: dict[str, object], gpus: float) -> Plan:
+    """A plan from the options of a new run."""
+    asked = str(given.get("profile", "auto"))
+    profile = Profile(asked) if asked != "auto" else (Profile.PAPER if gpus else Profile.FAST)
+    if asked == "auto":
+        say(f"profile {profile}, because there is {'a' if gpus else 'no'} GPU (--profile chooses)")
+    names = set(Plan.__dataclass_fields__) - {"space", "profile"}
+    options = {key: value for key, value in given.items() if key in names}
+    if "sampler" in options:
+        options["sampler"] = Sampler(str(options["sampler"]))
+    return Plan(space=settled_space(space, profile, settings).to_json(), profile=profile, **options)  # type: ignore[arg-type]
+
+
+def opened(given: dict[str, object], storage: Path) -> tuple[RunFolder, dict[str, object]]:
+    """The run to resume and its ``search.json``."""
+    extra = sorted(set(given) - WHERE - {"trials"})
+    if extra:
+        raise UserError(f"--resume takes its plan from the run; --{extra[0].replace('_', '-')} cannot change it")
+    run = RunFolder(storage / str(given["resume"]))
+    return run, run.read_search()
+
+
+def described(given: dict[str, object]) -> str:
+    """The space as it would be searched."""
+    profile = Profile(str(given.get("profile", "fast")).replace("auto", "fast"))
+    settings = parse_settings(given.get("set", []))  # type: ignore[arg-type]
+    return settled_space(find_space(str(given["space"])), profile, settings).describe()
+
+
+def default_cache() -> Path:
+    """$TANDEM_CACHE, or tandem in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TANDEM_CACHE") or Path(base) / "tandem")
+
+
+def say(text: str) -> None:
+    """A line for the reader, at once."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,1 @@
+"""What may vary, as plain data: one file per experiment, and ``joint``."""

@@ -1,0 +1,17 @@
+"""Table I and beyond: the gender model's optimiser together with its learning rate."""
+
+from core.names import Architecture, Optimizer
+from search_spaces.space import Choice, Float, Parameter, Space
+
+# The paper fixes 0.001, at which some optimisers fail; two decades around it, further down than up.
+OPTIMISATION: dict[str, Parameter] = {
+    "optimizer": Choice(tuple(map(str, Optimizer))),
+    "lr": Float(3e-5, 3e-3, log=True),
+}
+
+GENDER = Space(
+    name="gender",
+    summary="single-task gender classification (paper, table I)",
+    parameters=OPTIMISATION,
+    fixed={"architecture": str(Architecture.GENDER)},
+)

@@ -1,0 +1,33 @@
+"""Everything at once: which of the four models, and all that the paper tuned one after another."""
+
+from core.names import TASKS, Architecture, LandmarkLoss, Task
+from search_spaces.attention import ATTENDING
+from search_spaces.gender import OPTIMISATION
+from search_spaces.landmarks import REGRESSION
+from search_spaces.multitask import WEIGHTING
+from search_spaces.space import Choice, Condition, Space
+
+_WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
+_WITH_BOTH = tuple(str(a) for a in Architecture if len(TASKS[a]) == 2)
+
+JOINT = Space(
+    name="joint",
+    summary="all four models with all of their hyperparameters",
+    parameters={
+        "architecture": Choice(tuple(map(str, Architecture))),
+        **OPTIMISATION,
+        **REGRESSION,
+        **WEIGHTING,
+        **ATTENDING,
+    },
+    conditions={
+        "landmark_loss": Condition("architecture", _WITH_LANDMARKS),
+        "smooth_l1_beta": Condition("landmark_loss", (str(LandmarkLoss.SMOOTH_L1),)),
+        "huber_delta": Condition("landmark_loss", (str(LandmarkLoss.HUBER),)),
+        "wing_w": Condition("landmark_loss", (str(LandmarkLoss.WING),)),
+        "wing_epsilon": Condition("landmark_loss", (str(LandmarkLoss.WING),)),
+        "lambda1": Condition("architecture", _WITH_BOTH),
+        "lambda2": Condition("architecture", _WITH_BOTH),
+        "d_k": Condition("architecture", (str(Architecture.ATTENTION),)),
+    },
+)

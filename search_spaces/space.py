@@ -1,0 +1,222 @@
+"""A search space is a value: named parameters with inclusive bounds, conditions, and settings that stay fixed."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from core.config import check_value
+from core.errors import UserError
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Float:
+    """A real number from ``low`` to ``high``, both included; ``log`` draws its logarithm evenly."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _check_bounds(self.low, self.high, self.log)
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}{', log' if self.log else ''}"
+
+
+@dataclass(frozen=True)
+class Int:
+    """A whole number from ``low`` to ``high``, both included; ``log`` draws its logarithm evenly."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _check_bounds(self.low, self.high, self.log)
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}, whole{', log' if self.log else ''}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values."""
+
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) == 0 or len(set(self.values)) < len(self.values):
+            raise UserError(f"a choice needs values that differ, got {list(self.values)}")
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return ", ".join(str(value) for value in self.values)
+
+
+Parameter = Float | Int | Choice
+KINDS: dict[str, type[Float] | type[Int] | type[Choice]] = {"float": Float, "int": Int, "choice": Choice}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A parameter is active only where ``parent``, a choice that stands before it, has one of ``values``."""
+
+    parent: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search may vary.
+
+    Raises:
+        UserError: a bound that breaks the setting's own rule, or a condition on something that is no earlier choice.
+    """
+
+    name: str
+    summary: str
+    parameters: Mapping[str, Parameter]
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+    """Settings with one value in every trial, ``architecture`` among them unless it is a parameter."""
+
+    def __post_init__(self) -> None:
+        for key, parameter in self.parameters.items():
+            ends = parameter.values if isinstance(parameter, Choice) else (parameter.low, parameter.high)
+            for value in ends:
+                check_value(key, value)
+        for key, value in self.fixed.items():
+            check_value(key, value)
+        self._check_conditions()
+        if "architecture" not in self.parameters and "architecture" not in self.fixed:
+            raise UserError(f"space {self.name}: architecture must be a parameter or fixed")
+
+    def _check_conditions(self) -> None:
+        order = list(self.parameters)
+        for key, condition in self.conditions.items():
+            parent = self.parameters.get(condition.parent)
+            if key not in order or not isinstance(parent, Choice) or order.index(condition.parent) > order.index(key):
+                raise UserError(f"space {self.name}: {key} must depend on a choice before it, got {condition.parent!r}")
+            if not set(condition.values) <= set(parent.values):
+                raise UserError(f"space {self.name}: {key} depends on values that {condition.parent} never takes")
+
+    def is_active(self, key: str, chosen: Mapping[str, Any]) -> bool:
+        """Whether ``key`` takes part, given the parameters chosen before it."""
+        condition = self.conditions.get(key)
+        return condition is None or chosen.get(condition.parent) in condition.values
+
+    def draw(self, suggest: Callable[[str, Parameter], Any]) -> dict[str, Any]:
+        """Choose every active parameter in order with ``suggest(name, parameter)``; fixed settings are not in it."""
+        chosen: dict[str, Any] = {}
+        for key, parameter in self.parameters.items():
+            if self.is_active(key, chosen):
+                chosen[key] = suggest(key, parameter)
+        return chosen
+
+    def with_fixed(self, settings: Mapping[str, Any]) -> "Space":
+        """The same space with some settings fixed; a parameter among them no longer varies."""
+        values = {key: check_value(key, value) for key, value in settings.items()}
+        parameters = dict(self.parameters)
+        for key, value in values.items():
+            if key == "architecture" and value not in self.values_of(key, ""):
+                raise UserError(f"space {self.name} has no architecture {value!r}")
+            if self._is_parent(key):
+                parameters[key] = Choice((value,))  # its children's conditions still ask for it
+            else:
+                parameters.pop(key, None)
+        fixed = {**self.fixed, **{key: value for key, value in values.items() if key not in parameters}}
+        conditions = {
+            key: Condition(c.parent, tuple(v for v in c.values if v in _values(parameters[c.parent])))
+            for key, c in self.conditions.items()
+            if key in parameters
+        }
+        unreachable = {key for key, condition in conditions.items() if not condition.values}
+        return replace(
+            self,
+            parameters={key: p for key, p in parameters.items() if key not in unreachable},
+            conditions={key: c for key, c in conditions.items() if key not in unreachable},
+            fixed=fixed,
+        )
+
+    def _is_parent(self, key: str) -> bool:
+        return any(condition.parent == key for condition in self.conditions.values())
+
+    def values_of(self, key: str, default: Value) -> tuple[Value, ...]:
+        """All values that a setting can take in this space; for numbers from a range, its two ends."""
+        if key in self.parameters:
+            return _values(self.parameters[key])
+        return (self.fixed.get(key, default),)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that :func:`space_from_json` turns back into this space."""
+        kind = {cls: name for name, cls in KINDS.items()}
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "parameters": {key: {"kind": kind[type(p)], **vars(p)} for key, p in self.parameters.items()},
+            "conditions": {key: vars(condition) for key, condition in self.conditions.items()},
+            "fixed": dict(self.fixed),
+        }
+
+    def describe(self) -> str:
+        """The space as a page of text."""
+        rows = []
+        for key, parameter in self.parameters.items():
+            condition = self.conditions.get(key)
+            when = f"   if {condition.parent} is {' or '.join(map(str, condition.values))}" if condition else ""
+            rows.append(f"  {key:<16}{parameter}{when}")
+        fixed = [f"  {key:<16}{value}" for key, value in self.fixed.items()]
+        return "\n".join([f"{self.name}: {self.summary}", "varies", *rows, "fixed", *fixed])
+
+
+def space_from_json(data: Any) -> Space:
+    """The space that :meth:`Space.to_json` described.
+
+    Raises:
+        UserError: not such a description.
+    """
+    try:
+        parameters = {}
+        for key, given in data["parameters"].items():
+            options = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name != "kind"}
+            parameters[key] = KINDS[given["kind"]](**options)
+        conditions = {
+            key: Condition(str(given["parent"]), tuple(given["values"]))
+            for key, given in data.get("conditions", {}).items()
+        }
+        return Space(str(data["name"]), str(data.get("summary", "")), parameters, conditions, dict(data["fixed"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"not a search space: {type(error).__name__} {error}") from None
+
+
+def space_from_text(text: str, place: str) -> Space:
+    """A space from JSON text; ``place`` names it in errors."""
+    try:
+        return space_from_json(json.loads(text))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{place}: not JSON ({error})") from None
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+
+
+def _values(parameter: Parameter) -> tuple[Value, ...]:
+    return parameter.values if isinstance(parameter, Choice) else (parameter.low, parameter.high)
+
+
+def _check_bounds(low: float, high: float, log: bool) -> None:
+    if isinstance(low, bool) or isinstance(high, bool) or not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(f"bounds must be finite numbers, got {low!r} and {high!r}")
+    if low >= high or (log and low <= 0):
+        raise UserError(f"bounds must rise{' from above 0' if log else ''}, got {low} to {high}")

@@ -1,0 +1,78 @@
+"""TensorBoard: a run's curves, and its hyperparameters beside the metrics that they gave."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from tensorboard.plugins.hparams import api as hparams
+from torch.utils.tensorboard import SummaryWriter
+
+from core.names import METRICS, RELATIVE_ERROR
+from core.run_folder import RunFolder
+from search_spaces.space import Choice, Float, Int, Parameter, Space
+
+HEADLINE = (RELATIVE_ERROR, "val_gender_auc", "val_nme_pct", "val_loss")
+
+
+class Board:
+    """Event files of one run: a folder a trial, and one beside each winner's weights."""
+
+    def __init__(self, run: RunFolder, space: Space) -> None:
+        self.run = run
+        self.space = space
+        self.writers: dict[str, SummaryWriter] = {}
+
+    def describe(self) -> None:
+        """Announce every parameter of the space, so that one absent from the first trial shows too."""
+        with SummaryWriter(str(self.run.path)) as writer:
+            domains = [hparams.HParam(name, _domain(p)) for name, p in self.space.parameters.items()]
+            metrics = [hparams.Metric(name) for name in HEADLINE]
+            writer._get_file_writer().add_summary(hparams.hparams_config_pb(domains, metrics))
+
+    def epoch(self, number: int, row: dict[str, Any]) -> None:
+        """One epoch of a trial."""
+        self._scalars(self.run.trial(number), row)
+
+    def end(self, number: int, config: dict[str, Any], best: dict[str, Any]) -> None:
+        """The trial's hyperparameters, and the metrics of its best epoch as they stand in ``trials.csv``."""
+        folder = self.run.trial(number)
+        writer = self._writer(folder)
+        writer._get_file_writer().add_summary(hparams.hparams_pb(config, trial_id=f"trial-{number:04d}"))
+        for name in HEADLINE:
+            if name in best:
+                writer.add_scalar(f"best/{name}", best[name], int(best["epoch"]))
+        writer.close()
+        del self.writers[str(folder)]
+
+    def winner_epoch(self, folder: str, row: dict[str, Any]) -> None:
+        """One epoch of a winner."""
+        self._scalars(Path(folder), row)
+
+    def close(self) -> None:
+        """Close what is still open."""
+        for writer in self.writers.values():
+            writer.close()
+        self.writers.clear()
+
+    def _scalars(self, folder: Path, row: dict[str, Any]) -> None:
+        writer = self._writer(folder)
+        for name in ("train_loss", *(f"val_{metric}" for metric in METRICS), RELATIVE_ERROR, "seconds_per_epoch"):
+            value = row.get(name)
+            if value is not None and math.isfinite(value):
+                writer.add_scalar(name, value, int(row["epoch"]))
+        writer.flush()
+
+    def _writer(self, folder: Path) -> SummaryWriter:
+        key = str(folder)
+        if key not in self.writers:
+            self.writers[key] = SummaryWriter(key)
+        return self.writers[key]
+
+
+def _domain(parameter: Parameter) -> Any:
+    if isinstance(parameter, Choice):
+        return hparams.Discrete(list(parameter.values))
+    if isinstance(parameter, Int):
+        return hparams.IntInterval(parameter.low, parameter.high)
+    assert isinstance(parameter, Float)
+    return hparams.RealInterval(parameter.low, parameter.high)

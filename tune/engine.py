@@ -1,0 +1,71 @@
+"""Running lists of jobs on Ray's workers."""
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from ray import tune as ray_tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from tune.cluster import Workers
+from tune.recorder import RetrainRecorder
+from tune.trainable import RetrainTrial, SearchTrial, Workload
+
+WORKER_DEATHS = 3  # a trial whose process died starts over this often
+
+
+def run_search(
+    workload: Workload,
+    workers: Workers,
+    searcher: Any,
+    scheduler: TrialScheduler,
+    callback: Any,
+    stopper: Any,
+    trials: int,
+    time_budget: float | None,
+) -> None:
+    """Run ``trials`` trials; what comes of them reaches ``callback``."""
+    tune_config = ray_tune.TuneConfig(
+        search_alg=searcher,
+        scheduler=scheduler,
+        num_samples=trials,
+        max_concurrent_trials=workers.count,
+        time_budget_s=time_budget,
+        reuse_actors=True,
+        trial_name_creator=lambda trial: f"trial-{trial.config['number']:04d}",
+    )
+    _fit(SearchTrial, workload, workers, tune_config, callback, {}, stopper)
+
+
+def run_retraining(
+    workload: Workload, workers: Workers, jobs: Sequence[dict[str, Any]], callback: RetrainRecorder
+) -> None:
+    """Run one retraining a job, in order, on the same workers as the search."""
+    tune_config = ray_tune.TuneConfig(
+        scheduler=FIFOScheduler(), max_concurrent_trials=workers.count, num_samples=1, reuse_actors=True
+    )
+    _fit(RetrainTrial, workload, workers, tune_config, callback, {"job": ray_tune.grid_search(list(jobs))}, None)
+
+
+def _fit(
+    trainable: Any,
+    workload: Workload,
+    workers: Workers,
+    tune_config: ray_tune.TuneConfig,
+    callback: Any,
+    param_space: dict[str, Any],
+    stopper: Any,
+) -> None:
+    resources = {"cpu": workers.threads, "gpu": workers.gpus}
+    bound = ray_tune.with_resources(ray_tune.with_parameters(trainable, workload=workload), resources)
+    # Ray's own records of the experiment go where they vanish: everything that lasts is in the run's folder.
+    with tempfile.TemporaryDirectory(prefix="tandem-ray-", ignore_cleanup_errors=True) as scratch:
+        run_config = ray_tune.RunConfig(
+            name="tandem",
+            storage_path=scratch,
+            callbacks=[callback],
+            stop=stopper,
+            failure_config=ray_tune.FailureConfig(max_failures=WORKER_DEATHS),
+            verbose=0,
+        )
+        ray_tune.Tuner(bound, param_space=param_space, tune_config=tune_config, run_config=run_config).fit()

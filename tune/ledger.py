@@ -1,0 +1,136 @@
+"""Every trial of a search: its status, its best epoch and its curve, in ``trials.csv`` and ``curves.csv``."""
+
+import csv
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.atomic import write_text
+from core.config import KEYS
+from core.names import METRICS, RELATIVE_ERROR
+from core.retraining import Objective
+
+METRIC_COLUMNS = (*(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR), RELATIVE_ERROR)
+CURVE_COLUMNS = ("trial", "epoch", "train_loss", *METRIC_COLUMNS, "seconds_per_epoch")
+REWRITE_SECONDS = 1.0
+
+
+class Status(StrEnum):
+    """Where a trial is. ``stopped``: by ASHA or at the end of the time budget (the reason says so)."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+ENDED = (Status.STOPPED, Status.FINISHED, Status.FAILED)
+
+
+@dataclass
+class Entry:
+    """One trial."""
+
+    number: int
+    config: dict[str, Any]
+    """The parameters that vary and are active; fixed settings stand in ``search.json``."""
+    status: Status = Status.PENDING
+    reason: str = ""
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in epochs."""
+        return float(sum(row["seconds_per_epoch"] for row in self.curve))
+
+    def best(self, objective: Objective) -> dict[str, Any]:
+        """Metrics of the best epoch; empty before the first."""
+        return min(self.curve, key=objective.cost) if self.curve else {}
+
+
+class Ledger:
+    """The trials in memory and their two files. Curves are appended as they come, so that a crash loses none."""
+
+    def __init__(self, trials: Path, curves: Path, objective: Objective) -> None:
+        self.trials_path = trials
+        self.curves_path = curves
+        self.objective = objective
+        self.entries: dict[int, Entry] = {}
+        self.written_at = 0.0
+
+    def add(self, number: int, config: dict[str, Any]) -> Entry:
+        """A new trial, pending."""
+        self.entries[number] = Entry(number, config)
+        return self.entries[number]
+
+    def record(self, number: int, result: dict[str, Any]) -> None:
+        """Append one epoch of a trial; an epoch seen again (after a lost worker) replaces the first."""
+        entry = self.entries[number]
+        row = {name: result[name] for name in CURVE_COLUMNS if name in result} | {"trial": number}
+        entry.curve = [old for old in entry.curve if old["epoch"] < row["epoch"]] + [row]
+        new = not self.curves_path.exists()
+        with self.curves_path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, CURVE_COLUMNS, lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def restore_curves(self) -> None:
+        """Give every known trial the epochs that ``curves.csv`` has of it, and drop a line that was cut off."""
+        if not self.curves_path.is_file():
+            return
+        text = self.curves_path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            write_text(self.curves_path, whole)
+        for row in csv.DictReader(whole.splitlines()):
+            number = int(row["trial"])
+            if number in self.entries:
+                parsed = {k: float(v) for k, v in row.items() if v} | {"trial": number, "epoch": int(row["epoch"])}
+                curve = self.entries[number].curve
+                self.entries[number].curve = [old for old in curve if old["epoch"] < parsed["epoch"]] + [parsed]
+
+    def forget_curve(self, number: int) -> None:
+        """The trial starts over."""
+        self.entries[number].curve = []
+
+    def table(self) -> pd.DataFrame:
+        """``trials.csv``: a row a trial."""
+        used = [key for key in KEYS if any(key in entry.config for entry in self.entries.values())]
+        rows = []
+        for number in sorted(self.entries):
+            entry = self.entries[number]
+            best = entry.best(self.objective)
+            rows.append(
+                {
+                    "trial": number,
+                    "status": str(entry.status),
+                    "reason": entry.reason,
+                    "epochs": len(entry.curve),
+                    "seconds": round(entry.seconds, 3),
+                    "best_epoch": best.get("epoch"),
+                    **{name: best.get(name) for name in METRIC_COLUMNS},
+                    **{f"config.{key}": entry.config.get(key) for key in used},
+                }
+            )
+        return pd.DataFrame(rows).astype({"best_epoch": "Int64"}) if rows else pd.DataFrame()
+
+    def write(self, now: bool = False) -> None:
+        """Rewrite ``trials.csv``, at most once a second unless ``now``."""
+        if now or time.monotonic() - self.written_at > REWRITE_SECONDS:
+            write_text(self.trials_path, self.table().to_csv(index=False))
+            self.written_at = time.monotonic()
+
+    def count(self, *statuses: Status) -> int:
+        """How many trials have one of these statuses."""
+        return sum(entry.status in statuses for entry in self.entries.values())
+
+    def ranked(self) -> list[Entry]:
+        """Trials with at least one epoch that did not fail, best first."""
+        scored = [e for e in self.entries.values() if e.curve and e.status is not Status.FAILED]
+        return sorted(scored, key=lambda e: (self.objective.cost(e.best(self.objective)), e.number))

@@ -1,0 +1,132 @@
+"""What a user asked for, checked before anything starts, and kept in ``search.json`` so that a run can be resumed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from core.config import check_value
+from core.errors import UserError
+from core.names import METRICS, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
+from core.preparation import DRAWN
+from core.retraining import Objective
+from search_spaces.space import Space, Value, space_from_json
+from tune.study import Sampler
+
+OBJECTIVES = (RELATIVE_ERROR, *(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR and "std" not in name))
+
+
+class Profile(StrEnum):
+    """A set of defaults: the paper's whole network, or heads on cached activations."""
+
+    PAPER = "paper"
+    FAST = "fast"
+
+
+PROFILES: dict[Profile, dict[str, Value]] = {
+    Profile.PAPER: {"frozen_blocks": 0, "head_width": 4096, "landmark_start": "torch"},
+    Profile.FAST: {"frozen_blocks": 5, "head_width": 512, "landmark_start": "mean_face"},
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search, from its faces to its winners."""
+
+    space: dict[str, Any]
+    """:meth:`search_spaces.space.Space.to_json`, all settings of profile and user fixed in it."""
+    profile: Profile
+    data: str = DRAWN
+    drawn_faces: int = 700
+    weights: str = "auto"
+    sampler: Sampler = Sampler.RANDOM
+    objective: str = RELATIVE_ERROR
+    trials: int = 16
+    epochs: int = 10
+    grace: int = 2
+    reduction: float = 3.0
+    time_budget: float | None = None
+    seed: int = 0
+    top_k: int = 1
+    retrain_epochs: int = 50
+    retrain_seeds: int = 3
+    max_failures: int = field(default=5)
+    """Failed trials that a search tolerates."""
+
+    def __post_init__(self) -> None:
+        rules = {"trials": (1, 10**6), "epochs": (1, 10**5), "top_k": (1, 1000), "retrain_epochs": (1, 10**5)}
+        rules |= {"retrain_seeds": (1, 1000), "seed": (0, 2**32 - 1), "grace": (1, 10**5), "max_failures": (0, 10**6)}
+        for name, (low, high) in rules.items():
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"--{name.replace('_', '-')} must be from {low} to {high}, got {getattr(self, name)}")
+        if self.time_budget is not None and not self.time_budget > 0:
+            raise UserError(f"--time-budget must be seconds above 0, got {self.time_budget}")
+        if not self.reduction > 1:
+            raise UserError(f"--reduction must be above 1, got {self.reduction}")
+        self._check_objective()
+
+    def _check_objective(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise UserError(f"--objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
+        task = next((t for t in Task if self.objective.removeprefix("val_") in TASK_METRICS[t]), None)
+        lacking = [a for a in self.architectures() if task is not None and task not in TASKS[a]]
+        if lacking:
+            raise UserError(f"--objective {self.objective}: the {lacking[0]} model in this space has no {task} task")
+
+    def search_space(self) -> Space:
+        """The space as a value."""
+        return space_from_json(self.space)
+
+    def architectures(self) -> tuple[Architecture, ...]:
+        """Kinds of model that the space holds."""
+        space = self.search_space()
+        return tuple(Architecture(str(value)) for value in space.values_of("architecture", ""))
+
+    def frozen_blocks(self) -> tuple[int, ...]:
+        """Numbers of frozen blocks that trials may have."""
+        ends = [int(v) for v in self.search_space().values_of("frozen_blocks", 0)]
+        return tuple(range(min(ends), max(ends) + 1))
+
+    def aim(self) -> Objective:
+        """The objective, with its direction."""
+        return Objective(self.objective)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``search.json``."""
+        return asdict(self)
+
+
+def settled_space(space: Space, profile: Profile, settings: Mapping[str, Any]) -> Space:
+    """``space`` with what the profile and then the user set; a parameter of the space stays one unless the user set it."""
+    defaults = {k: v for k, v in PROFILES[profile].items() if k not in space.parameters and k not in space.fixed}
+    return space.with_fixed({**defaults, **settings})
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, Any]:
+    """``["frozen_blocks=4", "lr=1e-4"]`` as checked settings.
+
+    Raises:
+        UserError: not ``key=value``, an unknown key, a value out of range, or a key given twice.
+    """
+    settings: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise UserError(f"--set {word!r}: must be key=value")
+        if key in settings:
+            raise UserError(f"--set {key}: given twice")
+        value = check_value(key, text)
+        settings[key] = str(value) if isinstance(value, StrEnum) else value
+    return settings
+
+
+def plan_from_json(data: Mapping[str, Any], place: str) -> Plan:
+    """The plan that :meth:`Plan.to_json` wrote; ``place`` names the file in errors."""
+    known = {f.name for f in fields(Plan)}
+    if not isinstance(data, Mapping) or set(data) - known or "space" not in data or "profile" not in data:
+        raise UserError(f"{place}: its plan is not one of this version of Tandem")
+    try:
+        values = {**data, "profile": Profile(data["profile"]), "sampler": Sampler(data["sampler"])}
+        return Plan(**values)
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(f"{place}: its plan cannot be read ({error})") from None

@@ -1,0 +1,67 @@
+"""Long work shows that it lives: a line every few seconds, or one line that is kept up to date on a terminal."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+EVERY_SECONDS = 5.0
+
+
+def clock(seconds: float) -> str:
+    """``1:05`` or ``2:03:09``."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+class Progress:
+    """Prints ``line()`` now and then while the ``with`` block runs, also when nothing else happens."""
+
+    def __init__(self, line: Callable[[], str], every: float = EVERY_SECONDS) -> None:
+        self.line = line
+        self.every = every
+        self.over = threading.Event()
+        self.live = sys.stdout.isatty()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.over.set()
+        self.thread.join()
+        if kind is None:
+            self._show(last=True)
+
+    def _run(self) -> None:
+        while not self.over.wait(0.5 if self.live else self.every):
+            self._show(last=False)
+
+    def _show(self, last: bool) -> None:
+        text = self.line()
+        if self.live:
+            print(f"\r\x1b[K{text}", end="\n" if last else "", flush=True)
+        else:
+            print(text, flush=True)
+
+
+class Counter:
+    """Progress of work that is counted, such as decoding faces; says nothing about work that ends within a second."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.start = time.monotonic()
+        self.shown = self.start - EVERY_SECONDS + 1.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """``done`` of ``total`` are done."""
+        now = time.monotonic()
+        if now - self.shown < EVERY_SECONDS and not (done == total and now - self.start > 1.0):
+            return
+        self.shown = now
+        left = (now - self.start) / done * (total - done)
+        tail = f"{clock(now - self.start)}" if done == total else f"about {clock(left)} left"
+        print(f"{self.title}: {done}/{total}, {tail}", flush=True)

@@ -1,0 +1,39 @@
+"""A search's outcome as a table on the screen."""
+
+import pandas as pd
+
+from core.names import MEAN_FACE
+from tune.plan import Plan
+
+SHOWN = ("relative_error", "val_gender_auc", "val_gender_accuracy", "val_nme_pct", "val_fr10_pct")
+
+
+def print_winners(winners: pd.DataFrame, baseline: dict[str, float], plan: Plan) -> None:
+    """Validation scores of the winners as mean +- spread over seeds, beside what knowing nothing scores."""
+    print(f"\nwinners, retrained for {plan.retrain_epochs} epochs with {plan.retrain_seeds} seeds (validation faces):")
+    header = ["model", *(name.removeprefix("val_") for name in SHOWN), "settings"]
+    rows = [[str(w["model"]), *(_cell(w, name) for name in SHOWN), _settings(w)] for _, w in winners.iterrows()]
+    knowing_nothing = [baseline.get(name.removeprefix("val_"), float("nan")) for name in SHOWN]
+    rows.append([MEAN_FACE, *(f"{value:.3f}" for value in knowing_nothing), ""])
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    for row in [header, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(flush=True)
+
+
+def _cell(row: "pd.Series[object]", name: str) -> str:
+    value, spread = row.get(name), row.get(f"{name}_sd")
+    if value is None or pd.isna(value):
+        return "-"
+    return f"{value:.3f}" + ("" if spread is None or pd.isna(spread) else f" +- {spread:.3f}")
+
+
+def _settings(row: "pd.Series[object]") -> str:
+    """What the search chose for this winner."""
+    shown = ("optimizer", "lr", "landmark_loss", "lambda1", "lambda2", "d_k")
+    found = {key: row.get(f"config.{key}") for key in shown}
+    return " ".join(
+        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in found.items()
+        if value is not None and not pd.isna(value)
+    )

@@ -1,0 +1,106 @@
+"""The Optuna study of a search: what was chosen for each trial and how it ended, in a journal that survives a crash."""
+
+import logging
+import warnings
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from core.seeds import derived_seed
+from search_spaces.space import Choice, Int, Parameter, Space
+
+STUDY_NAME = "tandem"
+
+
+class Sampler(StrEnum):
+    """How the next configuration is chosen."""
+
+    RANDOM = "random"
+    TPE = "tpe"
+
+
+def build_sampler(kind: Sampler, seed: int) -> optuna.samplers.BaseSampler:
+    """Optuna's sampler; TPE models parameters jointly and counts running trials as bad ones (constant liar)."""
+    if kind is Sampler.RANDOM:
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+
+
+class Study:
+    """Trials by number: drawn from a space, and told how they ended.
+
+    The sampler is seeded anew for each trial from (seed, number), so a resumed search draws what an undisturbed one
+    would have drawn.
+    """
+
+    def __init__(self, journal: Path, space: Space, sampler: Sampler, seed: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        logging.getLogger("optuna").setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of TPE's joint modelling
+        _drop_torn_line(journal)
+        self.space = space
+        self.sampler = sampler
+        self.seed = seed
+        self.study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            study_name=STUDY_NAME,
+            load_if_exists=True,
+            direction="minimize",
+        )
+
+    def known(self) -> dict[int, dict[str, Any]]:
+        """Parameters of every trial so far, by number."""
+        return {trial.number: dict(trial.params) for trial in self.study.get_trials(deepcopy=False)}
+
+    def ended(self) -> dict[int, tuple[str, str]]:
+        """Status and reason of every trial that ended, by number."""
+        return {
+            trial.number: (trial.user_attrs.get("status", ""), trial.user_attrs.get("reason", ""))
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state.is_finished()
+        }
+
+    def ask(self) -> tuple[int, dict[str, Any]]:
+        """Number and parameters of a new trial."""
+        number = len(self.study.get_trials(deepcopy=False))
+        self.study.sampler = build_sampler(self.sampler, derived_seed(self.seed, 0, number))
+        trial = self.study.ask()
+        return trial.number, self.space.draw(lambda key, parameter: _suggest(trial, key, parameter))
+
+    def tell(self, number: int, status: str, cost: float | None, epochs: int, reason: str) -> None:
+        """Record how a trial ended; ``cost`` is its best objective as a number to minimise, None if it has none."""
+        frozen = self.study.get_trials(deepcopy=False)[number]
+        trial = optuna.trial.Trial(self.study, frozen._trial_id)  # the only handle on a trial of an earlier process
+        trial.set_user_attr("status", status)
+        trial.set_user_attr("reason", reason)
+        if cost is None:
+            self.study.tell(number, state=TrialState.FAIL)
+            return
+        trial.report(cost, epochs)
+        if status == "stopped":
+            self.study.tell(number, state=TrialState.PRUNED)
+        else:
+            self.study.tell(number, cost)
+
+
+def _suggest(trial: optuna.trial.Trial, key: str, parameter: Parameter) -> Any:
+    """Optuna's form of a parameter; its bounds are inclusive, as ours are."""
+    if isinstance(parameter, Choice):
+        return trial.suggest_categorical(key, parameter.values)
+    if isinstance(parameter, Int):
+        return trial.suggest_int(key, parameter.low, parameter.high, log=parameter.log)
+    return trial.suggest_float(key, parameter.low, parameter.high, log=parameter.log)
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """A killed process may have left half a line at the end, onto which the next record would be written."""
+    if journal.is_file():
+        content = journal.read_bytes()
+        if not content.endswith(b"\n"):
+            with journal.open("r+b") as file:
+                file.truncate(content.rfind(b"\n") + 1)

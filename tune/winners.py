@@ -1,0 +1,66 @@
+"""From trials to winners: the best of each kind of model, retrained with several seeds, ranked by their mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from core.names import Architecture
+from core.retraining import Objective
+from tune.ledger import METRIC_COLUMNS, Entry
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration to retrain."""
+
+    label: str
+    """Name of its folder: the kind of model, with its rank in the search from the second on."""
+    architecture: Architecture
+    trial: int
+    config: Mapping[str, Any]
+    """All settings, fixed ones included."""
+
+
+def choose(ranked: Sequence[Entry], fixed: Mapping[str, Any], top_k: int) -> list[Candidate]:
+    """The best ``top_k`` trials of each kind of model; ``ranked`` is best first."""
+    found: dict[Architecture, list[Candidate]] = {}
+    for entry in ranked:
+        config = {**fixed, **entry.config}
+        kind = Architecture(config["architecture"])
+        rank = len(found.setdefault(kind, [])) + 1
+        if rank <= top_k:
+            label = str(kind) if rank == 1 else f"{kind}-{rank}"
+            found[kind].append(Candidate(label, kind, entry.number, config))
+    return [candidate for kind in Architecture for candidate in found.get(kind, [])]
+
+
+def winners_table(
+    candidates: Sequence[Candidate], best: Mapping[str, Sequence[Mapping[str, Any]]], objective: Objective
+) -> pd.DataFrame:
+    """``winners.csv``: a row a candidate, ranked within its kind of model by the mean objective over seeds.
+
+    Args:
+        best: metrics of the best epoch of each seed, by label.
+    """
+    rows = []
+    for candidate in candidates:
+        runs = pd.DataFrame([dict(row) for row in best[candidate.label]])
+        measured = [name for name in ("epoch", *METRIC_COLUMNS) if name in runs]
+        spread = runs[measured].std(ddof=1) if len(runs) > 1 else runs[measured].iloc[0] * float("nan")
+        row: dict[str, Any] = {
+            "model": candidate.label,
+            "architecture": str(candidate.architecture),
+            "trial": candidate.trial,
+            "seeds": len(runs),
+        }
+        for name in ("epoch", *METRIC_COLUMNS):
+            row["best_epoch" if name == "epoch" else name] = runs[name].mean() if name in measured else None
+            row["best_epoch_sd" if name == "epoch" else f"{name}_sd"] = spread[name] if name in measured else None
+        rows.append(row | {f"config.{key}": value for key, value in candidate.config.items()})
+    table = pd.DataFrame(rows)
+    table["cost"] = [objective.cost(row) for row in rows]
+    table = table.sort_values(["architecture", "cost"], kind="stable")
+    table.insert(1, "rank", table.groupby("architecture").cumcount() + 1)
+    return table.sort_values(["rank", "cost"], kind="stable").drop(columns="cost").reset_index(drop=True)
