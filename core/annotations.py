@@ -64,9 +64,8 @@ def read_table(path: Path, required: tuple[str, ...], *, header: bool = True) ->
     fields: Callable[[str], list[str]] = _comma_separated if is_csv else str.split
     lines = _lines(path)
     start, count, columns = 0, None, required
-    first = fields(lines[0])
-    if len(first) == 1 and first[0].isdecimal():
-        start, count = 1, first[0]
+    if lines[0].strip().isdecimal():
+        start, count = 1, lines[0].strip()
     names = fields(lines[start]) if start < len(lines) else []
     if header:
         columns = tuple(names[1:] if is_csv or names[:1] == [IMAGE_ID] else names)
@@ -85,16 +84,28 @@ def read_table(path: Path, required: tuple[str, ...], *, header: bool = True) ->
     return table
 
 
-def _lines(path: Path) -> list[str]:
+def read_annotations(path: Path) -> bytes:
+    """The bytes of an annotation file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: must be UTF-8 text, got byte 0x{error.object[error.start]:02x}") from None
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _lines(path: Path) -> list[str]:
+    content = read_annotations(path)
+    try:
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}, line {line}: must be UTF-8 text, got byte 0x{content[error.start]:02x}") from None
     if not text.strip():
         raise UserError(f"{path}: must hold at least one row, got an empty file")
-    return text.rstrip().split("\n")  # splitlines would also split at characters that a name may hold
+    return text.rstrip().split("\n")  # splitlines would also split at rarer characters
 
 
 def _comma_separated(line: str) -> list[str]:
@@ -117,9 +128,7 @@ def _parse(
             rule = "must begin with a plain file name that stays in the image folder"
             raise UserError(f"{path}, line {line}: {rule}, got {reprlib.repr(name)}")
         if len(row) != width + 1:
-            raise UserError(
-                f"{path}, line {line} ({name}): must hold {width} values after the name, got {len(row) - 1}"
-            )
+            raise UserError(f"{path}, line {line} ({name}): must hold {width} values, got {len(row) - 1}")
         try:
             values.extend(map(float, row[1:]))
         except ValueError:

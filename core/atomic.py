@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def new_folder(target: Path, partial: Path) -> Iterator[Path]:
-    """Make the folder ``partial`` to be filled; it becomes ``target`` when the block ends well, and goes when it does not.
+    """Make the folder ``partial`` to be filled; it becomes ``target`` if the block ends well and is removed if not.
 
     Both must lie on one file system, and ``target`` must be absent or an empty folder. What an interrupted run
     left under ``partial`` is removed first.

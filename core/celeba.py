@@ -96,16 +96,18 @@ def annotation_files(folder: Path) -> tuple[Path, Path, Path | None]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: must be a folder with CelebA's annotation files, there is none")
-    attributes, landmarks, identity = (
-        next((path for ending in (".txt", ".csv") if (path := folder / f"{name}{ending}").is_file()), None)
-        for name in (ATTRIBUTES_FILE, LANDMARKS_FILE, IDENTITY_FILE)
-    )
-    for path, name in ((attributes, ATTRIBUTES_FILE), (landmarks, LANDMARKS_FILE)):
+    needed = []
+    for name in (ATTRIBUTES_FILE, LANDMARKS_FILE):
+        path = _annotation_file(folder, name)
         if path is None:
             raise UserError(f"{folder}: must hold {name}.txt or {name}.csv, there is neither")
-    assert attributes is not None
-    assert landmarks is not None
-    return attributes, landmarks, identity
+        needed.append(path)
+    return needed[0], needed[1], _annotation_file(folder, IDENTITY_FILE)
+
+
+def _annotation_file(folder: Path, name: str) -> Path | None:
+    paths = (folder / f"{name}{ending}" for ending in (".txt", ".csv"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def image_folder(folder: Path) -> Path:

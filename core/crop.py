@@ -55,7 +55,8 @@ def crop_landmarks(landmarks: NDArray[np.float32], size: tuple[int, int]) -> NDA
     resized, corner = _geometry(size)
     # A whole coordinate is the centre of a pixel, and a pixel is 1 wide: resizing scales x + 1/2, not x.
     scaled = (landmarks.astype(np.float64) + 0.5) * (np.array(resized) / np.array(size)) - 0.5
-    return (scaled - np.array(corner)).astype(np.float32)
+    cropped: NDArray[np.float64] = scaled - np.array(corner)
+    return cropped.astype(np.float32)
 
 
 def check_landmarks(landmarks: NDArray[np.float32], size: tuple[int, int], path: Path) -> None:

@@ -1,7 +1,7 @@
 """Where a head's points fall in the picture, and the brushes that paint there.
 
 Face units: 1 is the distance between the eyes of a frontal face; x to the right and y down in the image, z towards the
-viewer; the origin lies between the eyes. P points, X (x, y), 3 (x, y, z). Pixel (0, 0) is the centre of the first pixel.
+viewer; the origin lies between the eyes. P points, X (x, y), 3 (x, y, z). Pixel (0, 0) is the first pixel's centre.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 Points = NDArray[np.float64]
-Colour = tuple[int, ...]  # RGB, or RGBA to let what lies beneath show through
+Colour = tuple[int, int, int]
+Paint = Colour | tuple[int, int, int, int]  # a fourth number, the opacity from 0 to 255, lets what lies beneath show
 
 AXIS_Z = -0.8  # the head turns around an axis this far behind the eyes
 CENTRE = (0.0, 0.55, 0.0)  # the point of the face that a pose puts at (x, y)
@@ -42,7 +43,7 @@ class Pose:
         return self._place(points_P3, np.cos(self.yaw), np.sin(self.yaw))
 
     def outline(self, points_P3: ArrayLike) -> Points:
-        """Pixels (P, 2) of a silhouette: a round head is as wide from every side, so a turn shifts it by its depth only."""
+        """Pixels (P, 2) of a silhouette: a round head is as wide from every side, so a turn shifts its points only."""
         return self._place(points_P3, 1.0, 0.0)
 
     def _place(self, points_P3: ArrayLike, cos_yaw: float, sin_yaw: float) -> Points:
@@ -80,14 +81,20 @@ def smooth(points_PX: Points, steps: int = 5) -> Points:
     return np.asarray(curve / 2).reshape(-1, points_PX.shape[1])
 
 
-def shade(colour: Colour, factor: float, alpha: int = 255) -> Colour:
-    """The colour made darker (factor below 1) or lighter, with an opacity from 0 to 255."""
-    return (*(min(255, round(c * factor)) for c in colour[:3]), alpha)
+def rgb(values: ArrayLike) -> Colour:
+    """A colour from three numbers, cut to 0-255."""
+    red, green, blue = np.clip(np.asarray(values, dtype=np.float64), 0, 255).round().astype(int).tolist()
+    return red, green, blue
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """The colour made darker (factor below 1) or lighter."""
+    return rgb([c * factor for c in colour])
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
     """A colour between two; ``share`` is the second's, from 0 to 1."""
-    return tuple(round(a + (b - a) * share) for a, b in zip(first[:3], second[:3], strict=True))
+    return rgb([a + (b - a) * share for a, b in zip(first, second, strict=True)])
 
 
 class Canvas:
@@ -104,15 +111,15 @@ class Canvas:
     def _flat(self, points_PX: Points) -> list[float]:
         return list(((points_PX + 0.5) * self._scale - 0.5).ravel().tolist())
 
-    def fill(self, points_PX: Points, colour: Colour) -> None:
+    def fill(self, points_PX: Points, colour: Paint) -> None:
         """Fill a closed loop."""
         self._draw.polygon(self._flat(points_PX), fill=colour)
 
-    def stroke(self, points_PX: Points, colour: Colour, width: float) -> None:
+    def stroke(self, points_PX: Points, colour: Paint, width: float) -> None:
         """Draw an open line."""
         self._draw.line(self._flat(points_PX), colour, max(1, round(width * self._unit * self._scale)), joint="curve")
 
-    def disc(self, centre_X: Points, radius: float, colour: Colour) -> None:
+    def disc(self, centre_X: Points, radius: float, colour: Paint) -> None:
         """Fill a circle."""
         x, y = self._flat(centre_X)
         r = radius * self._unit * self._scale

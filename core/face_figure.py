@@ -59,7 +59,7 @@ def _captions(truth: Truth, predictions: Predictions) -> list[str]:
 def _wrong_gender(truth: Truth, predictions: Predictions) -> NDArray[np.bool_]:
     if predictions.gender_logits is None:
         return np.zeros(len(truth.gender), dtype=bool)
-    return (gender_margin(predictions.gender_logits) > 0) != truth.gender
+    return np.not_equal(gender_margin(predictions.gender_logits) > 0, truth.gender)
 
 
 def _mark(marker: str, colour: str, halo: str) -> dict[str, Any]:

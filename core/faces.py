@@ -8,12 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
 from core import synthetic
+from core.annotations import read_annotations
 from core.atomic import new_folder, write_text
 from core.celeba import CelebA, annotation_files, image_folder, read_celeba, scan_images
 from core.config import whole
@@ -55,8 +57,10 @@ class Faces:
         assert isinstance(self.images, np.memmap)
         return Path(str(self.images.filename))
 
-    def take(self, indices: NDArray[np.integer]) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
-        """Copies of the images (B, 3, 224, 224), landmarks (B, 5, 2) and genders (B,) of some faces, and only of these."""
+    def take(
+        self, indices: NDArray[np.integer[Any]]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
+        """Copies of the images (B, 3, 224, 224), landmarks (B, 5, 2) and genders (B,) of the faces at ``indices``."""
         return np.asarray(self.images[indices]), self.landmarks[indices], self.gender[indices]
 
 
@@ -101,7 +105,7 @@ def _celeba_key(folder: Path) -> str:
     annotations = [path for path in annotation_files(folder) if path is not None]
     stats = scan_images(image_folder(folder))
     images = [(name, stat.size, stat.mtime_ns) for name, stat in sorted(stats.items())]
-    return _key([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in annotations], images)
+    return _key([(path.name, hashlib.sha256(read_annotations(path)).hexdigest()) for path in annotations], images)
 
 
 def _key(*parts: object) -> str:
@@ -129,9 +133,7 @@ def _open(folder: Path, source: str) -> Faces:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         return Faces(images=images, **arrays, fingerprint=meta["fingerprint"], source=source)
     except (OSError, EOFError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder}: must be a whole cache of faces; delete it to have it made again ({error})"
-        ) from None
+        raise UserError(f"{folder}: must be a whole cache of faces; delete it to have it remade ({error})") from None
 
 
 def _new_images(folder: Path, count: int) -> NDArray[np.uint8]:
@@ -177,7 +179,7 @@ def _save(
     identity: NDArray[np.int64],
     file: NDArray[np.str_],
 ) -> None:
-    arrays = {"landmarks": landmarks, "gender": gender, "identity": identity}
+    arrays: dict[str, NDArray[Any]] = {"landmarks": landmarks, "gender": gender, "identity": identity}
     content = hashlib.sha256(b"".join(digests))
     for name, array in arrays.items():
         content.update(array.tobytes())

@@ -1,14 +1,17 @@
 """Hair, beards, hats, glasses and earrings of a drawn head."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.drawing import AXIS_Z, Canvas, Points, Pose, mirrored, mix, on_face, shade, smooth
-from core.portrait import EYE_X, Traits
+from core.portrait import EYE_X
+from core.traits import Traits
 
 BEARDS: dict[str, list[tuple[float, float]]] = {
     # right half of the loop from the middle above the mouth around the cheek to the middle below the chin
-    "full": [(0.02, 0.86), (0.3, 0.86), (0.55, 1.0), (0.8, 0.85), (1.0, 0.5), (1.05, 0.95), (0.92, 1.4), (0.55, 1.9), (0.02, 2.05)],
+    "full": [
+        (0.02, 0.86), (0.3, 0.86), (0.55, 1.0), (0.8, 0.85), (1.0, 0.5),
+        (1.05, 0.95), (0.92, 1.4), (0.55, 1.9), (0.02, 2.05),
+    ],
     "goatee": [(0.02, 0.86), (0.3, 0.88), (0.5, 1.05), (0.5, 1.45), (0.38, 1.8), (0.02, 1.92)],
     "moustache": [(0.02, 0.86), (0.25, 0.86), (0.5, 1.08), (0.46, 1.14), (0.02, 1.02)],
 }  # fmt: skip
@@ -68,7 +71,7 @@ def _curtain(traits: Traits, side: int, phase: float) -> tuple[Points, Points]:
 def _strands(canvas: Canvas, inner: Points, outer: Points, traits: Traits, rng: np.random.Generator) -> None:
     """Lighter and darker lines between two edges."""
     for share, factor in zip(rng.uniform(0.02, 0.98, 22), rng.uniform(0.45, 1.55, 22), strict=True):
-        canvas.stroke(inner + share * (outer - inner), shade(traits.hair, factor, 150), 0.035)
+        canvas.stroke(inner + share * (outer - inner), (*shade(traits.hair, factor), 150), 0.035)
 
 
 def _curls(canvas: Canvas, edge: Points, traits: Traits, rng: np.random.Generator) -> None:
@@ -83,13 +86,12 @@ def beard(canvas: Canvas, pose: Pose, traits: Traits, rng: np.random.Generator) 
     if not traits.beard:
         return
     loop = mirrored(BEARDS[traits.beard]) * (traits.jaw / 0.9, 1.0)
-    colour = shade(traits.hair, 0.8)
-    canvas.fill(smooth(pose.project(on_face(loop))), (*colour[:3], round(255 * traits.beard_alpha)))
+    canvas.fill(smooth(pose.project(on_face(loop))), (*shade(traits.hair, 0.8), round(255 * traits.beard_alpha)))
     edge = smooth(loop)
     for _ in range(40):
         start = edge[rng.integers(len(edge))] + rng.normal(0, 0.02, 2)
-        stroke = on_face([start, start + (0.03 * start[0], 0.07)])
-        canvas.stroke(pose.project(stroke), shade(traits.hair, rng.uniform(0.5, 1.2), 150), 0.02)
+        end = 1.03 * start[0], start[1] + 0.07
+        canvas.stroke(pose.project(on_face([start, end])), (*shade(traits.hair, rng.uniform(0.5, 1.2)), 150), 0.02)
 
 
 def glasses(canvas: Canvas, pose: Pose, traits: Traits) -> None:

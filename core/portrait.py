@@ -1,12 +1,14 @@
-"""A drawn head with its five landmarks: what it looks like (:class:`Traits`) and how its skin and features are painted."""
+"""A drawn head: where its landmarks are, and how its skin and features are painted."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
-from core.drawing import AXIS_Z, Canvas, Colour, Points, Pose, mirrored, mix, on_face, shade, smooth
+from core.drawing import AXIS_Z, Canvas, Points, Pose, mirrored, mix, on_face, shade, smooth
+from core.names import CROP
+from core.traits import Traits
 
 EYE_X = 0.5  # by definition of the face unit
 NOSE_LIFT = 0.42  # of the tip before the face
@@ -14,64 +16,8 @@ COLLARS = {"round": (0.6, 2.9), "scoop": (1.25, 3.3), "suit": (0.5, 2.75)}  # ha
 TINT_SCALE = 0.5  # soft shadows need no more resolution
 
 
-@dataclass(frozen=True)
-class Traits:
-    """What a head looks like. Lengths in face units; shares, and what has no unit, from 0 to 1."""
-
-    skin: Colour
-    hair: Colour
-    iris: Colour
-    lips: Colour
-    clothes: Colour
-    collar: str
-    """A key of :data:`COLLARS`."""
-    face_width: float
-    """Factor on the width of the head, near 1."""
-    jaw: float
-    """Half the width of the jaw at the mouth."""
-    chin_y: float
-    neck: float
-    """Half the neck's width."""
-    shoulders: float
-    """Half the shoulders' width."""
-    brow_thickness: float
-    brow_y: float
-    brow_arch: float
-    eye_opening: float
-    make_up: float
-    nose_y: float
-    nose_width: float
-    mouth_y: float
-    mouth_width: float
-    """Half the distance between the corners of a mouth that does not smile."""
-    lip_height: float
-    smile: float
-    """Below 0: the corners point down."""
-    mouth_open: float
-    """Height of the gap between the lips."""
-    wrinkles: float
-    hair_tip_y: float
-    """How far down the hair reaches; below -0.6 there is none."""
-    hair_volume: float
-    hair_wave: float
-    curly: bool
-    hairline_y: float
-    parting_x: float
-    fringe: bool
-    beard: str
-    """A key of ``hairstyle.BEARDS``, or nothing."""
-    beard_alpha: float
-    stubble: float
-    glasses: str
-    """``clear``, ``dark`` or nothing."""
-    earrings: bool
-    hat: str
-    """A key of ``hairstyle.HATS``, or nothing."""
-    hat_colour: Colour
-
-
 def landmarks(pose: Pose, traits: Traits) -> NDArray[np.float32]:
-    """The five landmarks (L, 2) in pixels, in the order of ``names.LANDMARKS``: pupils, tip of the nose, mouth corners."""
+    """The landmarks (L, 2) in pixels: pupils, tip of the nose, mouth corners, in the order of ``names.LANDMARKS``."""
     corner_x, corner_y = _mouth_corner(traits)
     flat = on_face([(-EYE_X, 0), (EYE_X, 0), (0, traits.nose_y), (-corner_x, corner_y), (corner_x, corner_y)])
     flat[2, 2] += NOSE_LIFT
@@ -123,9 +69,10 @@ def skin(canvas: Canvas, pose: Pose, traits: Traits) -> None:
 
 
 def shadows(canvas: Canvas, pose: Pose, traits: Traits, light: tuple[float, float]) -> None:
-    """Multiply soft light, shadow, stubble and make-up onto the skin; ``light`` (x, y) points to the lamp in the image."""
+    """Multiply soft light, shadow, stubble and make-up onto the skin; ``light`` (x, y) points to the lamp."""
     image = canvas.image
-    tint = Image.new("RGB", tuple(round(side * TINT_SCALE / 2) for side in image.size), "white")
+    side_px = round(CROP * TINT_SCALE)
+    tint = Image.new("RGB", (side_px, side_px), "white")
     soft = Canvas(tint, TINT_SCALE, pose.eye_distance)
     head = smooth(pose.outline(head_loop(traits)))
     soft.fill(head, (150, 140, 150))
@@ -188,14 +135,14 @@ def nose(canvas: Canvas, pose: Pose, traits: Traits, light: tuple[float, float])
     side = -1 if light[0] > 0 else 1
     ridge = [(0.0, 0.05, 0.02), (0.0, tip - 0.1, NOSE_LIFT - 0.08), (0.0, tip + 0.02, NOSE_LIFT)]
     wing = [(side * w, tip + 0.06, 0.1), (side * 0.7 * w, tip - 0.12, 0.1), (side * 0.13, 0.1, -0.02)]
-    canvas.fill(pose.project(ridge + wing), shade(traits.skin, 0.84, 150))
+    canvas.fill(pose.project(ridge + wing), (*shade(traits.skin, 0.84), 150))
     base = [(-w, tip), (-w, tip + 0.09), (-0.5 * w, tip + 0.1), (0, tip + 0.15), (0.5 * w, tip + 0.1)]
     base += [(w, tip + 0.09), (w, tip)]
     base_P3 = [(x, y, 0.1 + 0.25 * (1 - abs(x) / w)) for x, y in base]
     canvas.stroke(pose.project(base_P3), dark, 0.035)
     for x in (-0.5 * w, 0.5 * w):
         canvas.disc(pose.project([(x, tip + 0.08, 0.22)]), 0.045, shade(traits.skin, 0.4))
-    canvas.disc(pose.project([(0, tip, NOSE_LIFT)]), 0.055, shade(traits.skin, 1.18, 170))
+    canvas.disc(pose.project([(0, tip, NOSE_LIFT)]), 0.055, (*shade(traits.skin, 1.18), 170))
 
 
 def mouth(canvas: Canvas, pose: Pose, traits: Traits) -> None:

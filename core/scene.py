@@ -4,13 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-from core.drawing import Colour
+from core.drawing import Colour, rgb, shade
 from core.names import CROP
 
 SUPERSAMPLE = 2
 SIDE = SUPERSAMPLE * CROP
+Colours = tuple[Colour, Colour, Colour]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Scene:
     defocus: float
     """Standard deviation of the background's blur, in pixels of the crop."""
 
-    colours: tuple[Colour, Colour, Colour]
+    colours: Colours
     """Of the background, RGB."""
 
     light: tuple[float, float]
@@ -45,12 +47,12 @@ class Scene:
     """Standard deviation in grey levels of 255."""
 
 
-def _blend(grid: np.ndarray[tuple[int, int, int], np.dtype[np.float64]]) -> Image.Image:
+def _blend(grid: NDArray[np.float64]) -> Image.Image:
     small = Image.fromarray(np.clip(grid, 0, 255).astype(np.uint8))
     return small.resize((CROP, CROP), Image.Resampling.BICUBIC)
 
 
-def _gradient(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
+def _gradient(colours: Colours, rng: np.random.Generator) -> Image.Image:
     first, second = np.array(colours[0], float), np.array(colours[1], float)
     along = rng.normal(0, 1, 2)
     y, x = np.mgrid[-0.5:0.5:8j, -0.5:0.5:8j]
@@ -58,24 +60,24 @@ def _gradient(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Im
     return _blend(first + share * (second - first))
 
 
-def _clouds(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
+def _clouds(colours: Colours, rng: np.random.Generator) -> Image.Image:
     cells = int(rng.integers(3, 12))
     grid = np.array(colours, float)[rng.integers(0, 3, (cells, cells))]
     return _blend(grid + rng.normal(0, 14, (cells, cells, 1)))
 
 
-def _shapes(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
+def _shapes(colours: Colours, rng: np.random.Generator) -> Image.Image:
     image = Image.new("RGB", (CROP, CROP), colours[0])
     draw = ImageDraw.Draw(image)
     for number in range(int(rng.integers(3, 14))):
         x, y = rng.uniform(-0.2, 1.0, 2) * CROP
         width, height = rng.uniform(0.08, 0.5, 2) * CROP
         paint = draw.ellipse if rng.random() < 0.5 else draw.rectangle
-        paint((x, y, x + width, y + height), fill=tuple(int(c * rng.uniform(0.7, 1.2)) for c in colours[number % 3]))
+        paint((x, y, x + width, y + height), fill=shade(colours[number % 3], rng.uniform(0.7, 1.2)))
     return image
 
 
-def _stripes(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Image:
+def _stripes(colours: Colours, rng: np.random.Generator) -> Image.Image:
     image = Image.new("RGB", (CROP, CROP), colours[0])
     draw = ImageDraw.Draw(image)
     step, lean = rng.uniform(0.05, 0.25) * CROP, rng.uniform(-0.4, 0.4) * CROP
@@ -86,8 +88,27 @@ def _stripes(colours: tuple[Colour, ...], rng: np.random.Generator) -> Image.Ima
     return image
 
 
-Painter = Callable[[tuple[Colour, ...], np.random.Generator], Image.Image]
+Painter = Callable[[Colours, np.random.Generator], Image.Image]
 BACKDROPS: dict[str, Painter] = {"gradient": _gradient, "clouds": _clouds, "shapes": _shapes, "stripes": _stripes}
+
+
+def sample_scene(rng: np.random.Generator) -> Scene:
+    """A background and a photograph."""
+    base = rng.uniform(10, 245) + rng.normal(0, 15, 3)
+    colours = base + rng.normal(0, 35, (3, 1)) + rng.normal(0, 16, (3, 3))
+    angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 1)
+    red, green, blue = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.035, 3)).tolist()
+    return Scene(
+        backdrop=str(rng.choice(list(BACKDROPS))),
+        defocus=rng.uniform(1, 5),
+        colours=(rgb(colours[0]), rgb(colours[1]), rgb(colours[2])),
+        light=(float(np.cos(angle) * strength), float(np.sin(angle) * strength)),
+        gain=(red, green, blue),
+        contrast=rng.uniform(0.75, 1.15),
+        saturation=0.0 if rng.random() < 0.04 else rng.uniform(0.6, 1.0),
+        blur=max(0.0, rng.uniform(-0.5, 0.9)),
+        noise=rng.uniform(0, 5),
+    )
 
 
 def backdrop(scene: Scene, rng: np.random.Generator) -> Image.Image:

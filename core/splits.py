@@ -1,4 +1,4 @@
-"""Train, validation and test: 81, 9 and 10 % of the faces, as many women as men in each, nobody in two (section II.B)."""
+"""Train, validation and test: 81, 9 and 10 % of the faces, alike in their share of women, nobody in two (II.B)."""
 
 import csv
 import hashlib
@@ -102,9 +102,7 @@ def read_split(path: Path, faces: Faces) -> Split:
         if len(row) != 2 or row[1] not in PARTS:
             raise UserError(f"{path}, line {line}: must be a file and {', '.join(PARTS)}, got {','.join(row)[:80]!r}")
         if row[0] not in index_of:
-            raise UserError(
-                f"{path}, line {line}: must name one of the faces of {faces.source} once, got {row[0][:80]!r}"
-            )
+            raise UserError(f"{path}, line {line}: must name a face of {faces.source} once, got {row[0][:80]!r}")
         found[row[1]].append(index_of.pop(row[0]))
     if index_of:
         raise UserError(f"{path}: must name every face of {faces.source}, {next(iter(index_of))} is missing")

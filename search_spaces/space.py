@@ -66,7 +66,7 @@ class Choice:
 
 
 Parameter = Float | Int | Choice
-KINDS: dict[str, type[Float] | type[Int] | type[Choice]] = {"float": Float, "int": Int, "choice": Choice}
+KINDS: dict[str, Callable[..., Parameter]] = {"float": Float, "int": Int, "choice": Choice}
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,10 @@ class Space:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that :func:`space_from_json` turns back into this space."""
-        kind = {cls: name for name, cls in KINDS.items()}
         return {
             "name": self.name,
             "summary": self.summary,
-            "parameters": {key: {"kind": kind[type(p)], **vars(p)} for key, p in self.parameters.items()},
+            "parameters": {key: {"kind": type(p).__name__.lower(), **vars(p)} for key, p in self.parameters.items()},
             "conditions": {key: vars(condition) for key, condition in self.conditions.items()},
             "fixed": dict(self.fixed),
         }
@@ -188,9 +187,11 @@ def space_from_json(data: Any) -> Space:
         UserError: not such a description.
     """
     try:
-        parameters = {}
+        parameters: dict[str, Parameter] = {}
         for key, given in data["parameters"].items():
-            options = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name != "kind"}
+            options: dict[str, Any] = {
+                name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name != "kind"
+            }
             parameters[key] = KINDS[given["kind"]](**options)
         conditions = {
             key: Condition(str(given["parent"]), tuple(given["values"]))

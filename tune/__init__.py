@@ -15,6 +15,7 @@ _QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # resuming reads our files, not Ray's snapshot
     "TUNE_RESULT_BUFFER_LENGTH": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # what ASHA compares is made from a result, not in it
 }
 for _name, _value in _QUIET.items():
     os.environ.setdefault(_name, _value)

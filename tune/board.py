@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.hparams import summary_v2 as hparams  # its api module would import TensorFlow
 from torch.utils.tensorboard import SummaryWriter
 
 from core.names import METRICS, RELATIVE_ERROR
@@ -15,7 +15,11 @@ HEADLINE = (RELATIVE_ERROR, "val_gender_auc", "val_nme_pct", "val_loss")
 
 
 class Board:
-    """Event files of one run: a folder a trial, and one beside each winner's weights."""
+    """Event files of one run: a folder a trial, and one beside each winner's weights.
+
+    Hyperparameters go through TensorBoard's own messages, because torch's ``add_hparams`` starts a run of its own for
+    each trial and forgets parameters that the first trial lacks.
+    """
 
     def __init__(self, run: RunFolder, space: Space) -> None:
         self.run = run
@@ -27,7 +31,7 @@ class Board:
         with SummaryWriter(str(self.run.path)) as writer:
             domains = [hparams.HParam(name, _domain(p)) for name, p in self.space.parameters.items()]
             metrics = [hparams.Metric(name) for name in HEADLINE]
-            writer._get_file_writer().add_summary(hparams.hparams_config_pb(domains, metrics))
+            _add(writer, hparams.hparams_config_pb(domains, metrics))
 
     def epoch(self, number: int, row: dict[str, Any]) -> None:
         """One epoch of a trial."""
@@ -37,7 +41,7 @@ class Board:
         """The trial's hyperparameters, and the metrics of its best epoch as they stand in ``trials.csv``."""
         folder = self.run.trial(number)
         writer = self._writer(folder)
-        writer._get_file_writer().add_summary(hparams.hparams_pb(config, trial_id=f"trial-{number:04d}"))
+        _add(writer, hparams.hparams_pb(config, trial_id=f"trial-{number:04d}"))
         for name in HEADLINE:
             if name in best:
                 writer.add_scalar(f"best/{name}", best[name], int(best["epoch"]))
@@ -67,6 +71,11 @@ class Board:
         if key not in self.writers:
             self.writers[key] = SummaryWriter(key)
         return self.writers[key]
+
+
+def _add(writer: SummaryWriter, summary: Any) -> None:
+    """Write a message that torch's writer has no method for."""
+    writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def _domain(parameter: Parameter) -> Any:

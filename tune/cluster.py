@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 import torch
@@ -50,9 +51,10 @@ def start_ray(address: str | None) -> tuple[int, float]:
     Raises:
         UserError: no cluster there.
     """
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.tune", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what happens to trials is recorded with its reason
     warnings.filterwarnings("ignore", module=r"ray\..*")  # about Ray's own internals; users can't act on them
-    options = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         os.environ.setdefault(
             "RAY_AUTH_MODE", "disabled"

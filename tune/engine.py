@@ -65,6 +65,8 @@ def _fit(
             storage_path=scratch,
             callbacks=[callback],
             stop=stopper,
+            # Ray would save every trial at its end; a search keeps no weights, and winners write their own.
+            checkpoint_config=ray_tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=ray_tune.FailureConfig(max_failures=WORKER_DEATHS),
             verbose=0,
         )

@@ -97,7 +97,7 @@ class Plan:
 
 
 def settled_space(space: Space, profile: Profile, settings: Mapping[str, Any]) -> Space:
-    """``space`` with what the profile and then the user set; a parameter of the space stays one unless the user set it."""
+    """``space`` with what the profile and then the user set; only the user's settings end a parameter's varying."""
     defaults = {k: v for k, v in PROFILES[profile].items() if k not in space.parameters and k not in space.fixed}
     return space.with_fixed({**defaults, **settings})
 

@@ -10,7 +10,7 @@ from tune.ledger import ENDED, Entry, Ledger, Status
 from tune.study import Study
 
 
-class Recorder(Callback):  # type: ignore[misc]  # Ray publishes no types
+class Recorder(Callback):
     """Ray's events of search trials, brought to our files."""
 
     def __init__(self, ledger: Ledger, study: Study, board: Board, epochs: int) -> None:
@@ -66,7 +66,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray publishes no types
         self.ledger.write()
 
 
-class FailureLimit(Stopper):  # type: ignore[misc]  # Ray publishes no types
+class FailureLimit(Stopper):
     """Ends a search in which trial after trial fails: most likely something is wrong that no other trial mends."""
 
     def __init__(self, ledger: Ledger, most: int) -> None:
@@ -82,7 +82,7 @@ class FailureLimit(Stopper):  # type: ignore[misc]  # Ray publishes no types
         return self.ledger.count(Status.FAILED) > self.most
 
 
-class RetrainRecorder(Callback):  # type: ignore[misc]  # Ray publishes no types
+class RetrainRecorder(Callback):
     """Epochs of the winners, for progress, TensorBoard and the reasons of failures."""
 
     def __init__(self, board: Board, objective: Objective) -> None:

@@ -1,5 +1,7 @@
 """A search's outcome as a table on the screen."""
 
+from typing import Any
+
 import pandas as pd
 
 from core.names import MEAN_FACE
@@ -21,14 +23,14 @@ def print_winners(winners: pd.DataFrame, baseline: dict[str, float], plan: Plan)
     print(flush=True)
 
 
-def _cell(row: "pd.Series[object]", name: str) -> str:
+def _cell(row: Any, name: str) -> str:
     value, spread = row.get(name), row.get(f"{name}_sd")
     if value is None or pd.isna(value):
         return "-"
     return f"{value:.3f}" + ("" if spread is None or pd.isna(spread) else f" +- {spread:.3f}")
 
 
-def _settings(row: "pd.Series[object]") -> str:
+def _settings(row: Any) -> str:
     """What the search chose for this winner."""
     shown = ("optimizer", "lr", "landmark_loss", "lambda1", "lambda2", "d_k")
     found = {key: row.get(f"config.{key}") for key in shown}

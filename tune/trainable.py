@@ -67,7 +67,7 @@ def guarded_epoch(run: Any) -> dict[str, Any]:
     return result
 
 
-class SearchTrial(ray_tune.Trainable):  # type: ignore[misc]  # Ray publishes no types
+class SearchTrial(ray_tune.Trainable):
     """One trial of the search; keeps no weights."""
 
     def setup(self, config: dict[str, Any], workload: Workload) -> None:
@@ -92,7 +92,7 @@ class SearchTrial(ray_tune.Trainable):  # type: ignore[misc]  # Ray publishes no
         return {**metrics, "done": self.session.epoch >= self.bench.workload.epochs}
 
 
-class RetrainTrial(ray_tune.Trainable):  # type: ignore[misc]  # Ray publishes no types
+class RetrainTrial(ray_tune.Trainable):
     """One winner with one seed; its folder holds its checkpoint and then its weights."""
 
     def setup(self, config: dict[str, Any], workload: Workload) -> None:
