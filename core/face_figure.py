@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from core.figures import NORMAL, SMALL, look_of
+from core.looks import NORMAL, PAGE, SMALL, look_of, new_figure
 from core.metrics import Predictions, Truth, gender_margin, nme_per_face_pct
 from core.names import CROP
 
@@ -23,10 +23,10 @@ def face_figure(images_NCHW: NDArray[np.uint8], truth: Truth, predictions: Predi
     and the face's NME, as far as the model predicts them; a wrong gender is in bold type.
     """
     assert len(images_NCHW) == len(truth.gender), (len(images_NCHW), len(truth.gender))
-    look, rows = look_of(model), math.ceil(len(images_NCHW) / COLUMNS)
-    figure = Figure((1.8 * COLUMNS, 2.3 * rows + 0.6), layout="constrained")
+    look, captions, wrong_N = look_of(model), _captions(truth, predictions), _wrong_gender(truth, predictions)
+    rows, lines = math.ceil(len(images_NCHW) / COLUMNS), captions[0].count("\n") + 1
+    figure = new_figure(PAGE, (PAGE / COLUMNS + 0.16 * lines) * rows + 0.5)
     figure.suptitle(look.label, fontsize=NORMAL)
-    captions, wrong_N = _captions(truth, predictions), _wrong_gender(truth, predictions)
     for i, image_CHW in enumerate(images_NCHW):
         axes = figure.add_subplot(rows, COLUMNS, i + 1)
         axes.imshow(image_CHW.transpose(1, 2, 0))
@@ -49,7 +49,7 @@ def _captions(truth: Truth, predictions: Predictions) -> list[str]:
         margin_N = gender_margin(predictions.gender_logits)
         sure_pct_N = 100 / (1 + np.exp(-np.abs(margin_N)))
         for lines, man, sure_pct, true in zip(lines_N, margin_N > 0, sure_pct_N, truth.gender, strict=True):
-            lines += [f"predicted {GENDERS[int(man)]}, {sure_pct:.0f} %", f"true {GENDERS[true]}"]
+            lines += [f"predicted {GENDERS[int(man)]}, {sure_pct:.0f} %", f"truth: {GENDERS[true]}"]
     if predictions.landmarks is not None:
         for lines, nme_pct in zip(lines_N, nme_per_face_pct(predictions.landmarks, truth.landmarks), strict=True):
             lines.append(f"NME {nme_pct:.1f} %")
@@ -64,5 +64,5 @@ def _wrong_gender(truth: Truth, predictions: Predictions) -> NDArray[np.bool_]:
 
 def _mark(marker: str, colour: str, halo: str) -> dict[str, Any]:
     """A hollow marker with a halo, so that it shows on skin and hair of any shade."""
-    style = {"markerfacecolor": "none", "markeredgecolor": colour, "markersize": 6, "markeredgewidth": 1.4}
+    style = {"markerfacecolor": "none", "markeredgecolor": colour, "markersize": 7, "markeredgewidth": 1.4}
     return {"linestyle": "none", "marker": marker, "path_effects": [withStroke(linewidth=3, foreground=halo)], **style}

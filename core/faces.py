@@ -57,9 +57,7 @@ class Faces:
         assert isinstance(self.images, np.memmap)
         return Path(str(self.images.filename))
 
-    def take(
-        self, indices: NDArray[np.integer[Any]]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
+    def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
         """Copies of the images (B, 3, 224, 224), landmarks (B, 5, 2) and genders (B,) of the faces at ``indices``."""
         return np.asarray(self.images[indices]), self.landmarks[indices], self.gender[indices]
 

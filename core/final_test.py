@@ -16,13 +16,14 @@ from core.examples import BatchSource, Examples
 from core.faces import Faces
 from core.inference import inference_ms
 from core.metrics import Predictions, Truth, baseline_predictions, gender_margin, nme_per_face_pct
-from core.names import MEAN_FACE, Precision
+from core.names import LANDMARKS, MEAN_FACE
 from core.prediction import predict
 from core.run_folder import RunFolder
 from core.splits import Split
 from core.winner import Winner, load_model
 
 BOOTSTRAP_SEED = 0
+RESAMPLES = 2000
 
 
 @dataclass(eq=False)
@@ -52,7 +53,12 @@ class TestResult:
 
 
 def run_test(
-    run: RunFolder, winners: Sequence[Winner], faces: Faces, split: Split, device: torch.device, say: Callable[[str], None]
+    run: RunFolder,
+    winners: Sequence[Winner],
+    faces: Faces,
+    split: Split,
+    device: torch.device,
+    say: Callable[[str], None],
 ) -> TestResult:
     """Predict the test faces with every winner and seed, and score them with intervals over faces."""
     images, landmarks, gender = faces.take(split.test)
@@ -62,8 +68,13 @@ def run_test(
     assert knowing_nothing.landmarks is not None
     mean_face_N = nme_per_face_pct(knowing_nothing.landmarks, landmarks)
     reference = float(mean_face_N.mean())
-    options = {"seed": BOOTSTRAP_SEED, "mean_face_nme_pct": reference}
-    baseline = bootstrap_scores([knowing_nothing], truth, **options)  # type: ignore[arg-type]
+
+    def scored(predictions: Sequence[Predictions], resamples: int = RESAMPLES) -> dict[str, Estimate]:
+        return bootstrap_scores(
+            predictions, truth, resamples=resamples, seed=BOOTSTRAP_SEED, mean_face_nme_pct=reference
+        )
+
+    baseline = scored([knowing_nothing])
     result = TestResult(truth, images, [str(faces.file[i]) for i in split.test], baseline)
     examples = Examples(images, np.arange(len(gender)), landmarks, gender)
     for winner in winners:
@@ -73,9 +84,9 @@ def run_test(
             model = load_model(run, winner, folder, device)
             precision = winner.config.training.precision
             runs.append(predict(model, BatchSource(examples, device), precision))
-        time_ms = inference_ms(model, images[0], Precision(precision), device)
-        scores = bootstrap_scores(runs, truth, **options)  # type: ignore[arg-type]
-        singly = [bootstrap_scores([one], truth, resamples=1, **options) for one in runs]  # type: ignore[arg-type]
+        time_ms = inference_ms(model, images[0], precision, device)
+        scores = scored(runs)
+        singly = [scored([one], resamples=1) for one in runs]
         spread = {name: float(np.std([s[name][0] for s in singly], ddof=1)) for name in scores if len(runs) > 1}
         tested = Tested(winner, runs, scores, spread, time_ms)
         errors = [nme_per_face_pct(r.landmarks, landmarks) for r in runs if r.landmarks is not None]
@@ -86,7 +97,7 @@ def run_test(
 
 
 def scores_table(result: TestResult) -> pd.DataFrame:
-    """``scores.csv``: a row a winner and one for knowing nothing; ``test_<metric>`` with ``_lo``, ``_hi`` and ``_sd``."""
+    """``scores.csv``: a row a winner and one for knowing nothing; ``test_<metric>``, its ``_lo``, ``_hi`` and ``_sd``."""
     rows = []
     for tested in result.tested:
         row: dict[str, object] = {"model": tested.winner.label, "seeds": len(tested.runs)}
@@ -118,7 +129,7 @@ def predictions_table(result: TestResult) -> pd.DataFrame:
                 table["man_probability"] = 1 / (1 + np.exp(-gender_margin(run.gender_logits)))
             if run.landmarks is not None:
                 table["nme_pct"] = nme_per_face_pct(run.landmarks, result.truth.landmarks)
-                names = [f"{name}_{axis}_px" for name in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for axis in "xy"]
+                names = [f"{name}_{axis}_px" for name in LANDMARKS for axis in "xy"]
                 table[names] = run.landmarks.reshape(len(table), -1)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -12,7 +12,7 @@ from core.activations import frozen_activations
 from core.examples import Examples
 from core.faces import Faces, load_celeba_faces, load_drawn_faces
 from core.names import Precision
-from core.splits import Split, split_faces
+from core.splits import Split
 from core.weights import (
     Weights,
     WeightsUnavailableError,

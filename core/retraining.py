@@ -36,7 +36,7 @@ class Objective:
         value = metrics.get(self.name)
         if value is None or math.isnan(value):
             return math.inf
-        return -value if self.higher_is_better else value
+        return -float(value) if self.higher_is_better else float(value)
 
 
 class Retraining:

@@ -8,12 +8,12 @@ Every setting of a trial can be fixed with --set, as in --set frozen_blocks=4 lr
 """
 
 import argparse
-import os
 import shlex
 import sys
 import time
 from pathlib import Path
 
+from core.cache_folder import default_cache
 from core.config import KEYS
 from core.errors import UserError, run_script
 from core.preparation import DRAWN
@@ -137,12 +137,6 @@ def described(given: dict[str, object]) -> str:
     profile = Profile(str(given.get("profile", "fast")).replace("auto", "fast"))
     settings = parse_settings(given.get("set", []))  # type: ignore[arg-type]
     return settled_space(find_space(str(given["space"])), profile, settings).describe()
-
-
-def default_cache() -> Path:
-    """$TANDEM_CACHE, or tandem in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TANDEM_CACHE") or Path(base) / "tandem")
 
 
 def say(text: str) -> None:

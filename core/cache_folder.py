@@ -1,0 +1,10 @@
+"""Where things lie unless the user says otherwise."""
+
+import os
+from pathlib import Path
+
+
+def default_cache() -> Path:
+    """``$TANDEM_CACHE``, or ``tandem`` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TANDEM_CACHE") or Path(base) / "tandem")

@@ -1,0 +1,58 @@
+"""What several tests need: small drawn faces, weights of VGG-16's shape, and Ray's quiet settings."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+from core.examples import Examples
+from core.vgg import vgg16_features
+from core.weights import Weights
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def weights() -> Weights:
+    """Small random filters, so that activations stay finite; nothing here depends on what they are."""
+    generator = torch.Generator().manual_seed(0)
+    tensors = {}
+    for name, tensor in vgg16_features("meta").state_dict().items():
+        fan_in = tensor[0].numel() if tensor.ndim > 1 else 1
+        scale = (2 / fan_in) ** 0.5 if tensor.ndim > 1 else 0.01
+        tensors[f"features.{name}"] = torch.empty(tensor.shape).normal_(generator=generator) * scale
+    return Weights(tensors, "made for tests", "0" * 64)
+
+
+@pytest.fixture(scope="session")
+def activations() -> tuple[Examples, Examples]:
+    """Made-up activations of five frozen blocks, from which gender and landmarks can be learned: 60 faces and 20."""
+    random = np.random.default_rng(0)
+    count = 80
+    gender = np.arange(count) % 2
+    shift = random.normal(0, 12, (count, 2))
+    face = np.array([[80, 100], [144, 100], [112, 140], [88, 170], [136, 170]], dtype=np.float32)
+    landmarks = (face + shift[:, None]).astype(np.float32)
+    inputs = random.normal(0, 0.3, (count, 512, 7, 7)).astype(np.float32)
+    inputs[:, :8] += gender[:, None, None, None]
+    inputs[:, 8:16] += shift[:, :1, None, None] / 10
+    inputs[:, 16:24] += shift[:, 1:, None, None] / 10
+    rows = np.arange(count)
+
+    def part(chosen: np.ndarray) -> Examples:
+        return Examples(inputs, chosen, landmarks[chosen], gender[chosen].astype(np.int64))
+
+    return part(rows[:60]), part(rows[60:])
+
+
+@pytest.fixture
+def real_celeba() -> Path:
+    """A folder of real CelebA faces, where the machine has one."""
+    folder = os.environ.get("TANDEM_CELEBA")
+    if not folder:
+        pytest.skip("TANDEM_CELEBA names no folder with real CelebA faces")
+    return Path(folder)

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from core.atomic import new_folder, write_text
+
+
+def test_a_folder_appears_under_its_name_only_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with new_folder(target, tmp_path / "partial") as partial:
+        (partial / "a").write_text("1")
+        assert not target.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert (target / "a").read_text() == "1"
+
+
+def test_a_block_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with new_folder(tmp_path / "target", tmp_path / "partial") as partial:
+            (partial / "a").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_interrupted_run_left_does_not_get_into_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "partial").mkdir()
+    (tmp_path / "partial" / "old").touch()
+    with new_folder(tmp_path / "target", tmp_path / "partial") as partial:
+        (partial / "new").touch()
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["new"]
+
+
+def test_a_folder_that_holds_something_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "mine").touch()
+    with pytest.raises(OSError, match="not empty"), new_folder(tmp_path / "target", tmp_path / "partial"):
+        pass
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "target"]
+
+
+def test_text_replaces_text_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "one\n")
+    write_text(tmp_path / "a", "zwölf\n")
+    assert (tmp_path / "a").read_bytes() == "zwölf\n".encode()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_text_that_cannot_be_written_leaves_the_old_text(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "one")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a", "\udc80")  # no UTF-8 for half a surrogate pair
+    assert (tmp_path / "a").read_text() == "one"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,113 @@
+import pytest
+import torch
+from torch import nn
+from torchvision.models import vgg16
+
+from core.models import FaceModel, SelfAttention, build_model, parameter_count
+from core.names import Architecture, LandmarkStart, Task
+from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
+from core.weights import Weights
+
+
+def build(weights, architecture, frozen_blocks=5, width=16, start=LandmarkStart.TORCH, d_k=8):
+    mean_face = torch.arange(10.0).reshape(5, 2) / 10
+    return build_model(architecture, frozen_blocks, width, 0.5, d_k, start, weights, mean_face)
+
+
+def test_the_papers_multitask_model_has_two_complete_vgg_heads():
+    with torch.device("meta"):
+        features = sum(p.numel() for p in vgg16().features.parameters())
+        hidden = sum(p.numel() for p in vgg16().classifier[:6].parameters())
+    head = [4096 * outputs + outputs for outputs in (2, 10)]
+    with torch.device("meta"):
+        heads = 2 * hidden + sum(head)
+    assert features + heads == 253_855_564  # worked out from the layer sizes
+
+
+@pytest.mark.slow
+def test_the_full_size_multitask_model_has_that_many_parameters():
+    model = FaceModel(Architecture.MULTITASK, 0, 4096, 0.5, 512)
+    assert parameter_count(model) == 253_855_564
+
+
+@pytest.mark.parametrize("architecture", Architecture)
+def test_every_architecture_gives_its_tasks_outputs(weights, architecture):
+    outputs = build(weights, architecture)(torch.rand(3, 512, 7, 7))
+    shapes = {task: tuple(output.shape) for task, output in outputs.items()}
+    expected = {Task.GENDER: (3, 2), Task.LANDMARKS: (3, 5, 2)}
+    assert shapes == {task: expected[task] for task in shapes}
+    assert (Task.GENDER in shapes) == (architecture != Architecture.LANDMARKS)
+    assert (Task.LANDMARKS in shapes) == (architecture != Architecture.GENDER)
+
+
+def test_self_attention_is_equation_18():
+    torch.manual_seed(0)
+    layer, x = SelfAttention(6, 4), torch.rand(2, 6, 3, 3)
+    positions = x.flatten(2).transpose(1, 2)
+    q, k, v = layer.query(positions), layer.key(positions), layer.value(positions)
+    expected = torch.softmax(q @ k.transpose(1, 2) / 2.0, dim=-1) @ v
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_the_input_of_an_attention_head_shrinks_with_d_k(weights):
+    head = build(weights, Architecture.ATTENTION, d_k=24).heads["gender"]
+    assert isinstance(head, nn.Sequential)
+    assert head[0].in_features == 49 * 24
+
+
+def test_the_mean_face_start_predicts_the_mean_face_for_any_input(weights):
+    model = build(weights, Architecture.LANDMARKS, start=LandmarkStart.MEAN_FACE).eval()
+    predicted = model(torch.randn(4, 512, 7, 7))[Task.LANDMARKS]
+    torch.testing.assert_close(predicted, (torch.arange(10.0).reshape(5, 2) / 10).expand(4, 5, 2))
+
+
+def test_frozen_blocks_learn_nothing_and_the_others_do(weights):
+    for frozen in range(6):
+        learned = build(weights, Architecture.GENDER, frozen).learned_tensors()
+        convolutions = {int(name.split(".")[1]) for name in learned if name.startswith("features")}
+        assert all(index >= BLOCK_ENDS[frozen] for index in convolutions)
+        assert bool(convolutions) == (frozen < 5)
+
+
+def test_frozen_and_learning_part_together_are_torchvisions_vgg(weights):
+    with torch.device("meta"):
+        reference = vgg16().features
+    reference = reference.to_empty(device="cpu")
+    reference.load_state_dict(weights.features)
+    images = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
+    model = build(weights, Architecture.GENDER, frozen_blocks=3)
+    with torch.no_grad():
+        ours = model.features[model.split :](model.frozen_features(images))
+        scaled = images / 255
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        theirs = reference((scaled - mean[:, None, None]) / std[:, None, None])
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("blocks", range(6))
+def test_the_shape_after_each_block_is_what_the_layers_give(blocks):
+    x = torch.empty(1, 3, 224, 224, device="meta")
+    assert tuple(vgg16_features("meta")[: BLOCK_ENDS[blocks]](x).shape[1:]) == block_output_shape(blocks)
+
+
+def test_normalised_white_is_one_minus_mean_over_std():
+    white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    expected = torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+    torch.testing.assert_close(normalised(white)[0, :, 0, 0], expected)
+
+
+def test_imagenets_hidden_layers_start_the_heads_where_they_fit(weights):
+    hidden = {
+        "classifier.0.weight": torch.full((16, 25088), 0.5),
+        "classifier.0.bias": torch.full((16,), 0.25),
+        "classifier.3.weight": torch.full((16, 16), 0.125),
+        "classifier.3.bias": torch.full((16,), 2.0),
+    }
+    with_head = Weights({**weights.tensors, **hidden}, "", "")
+    head = build(with_head, Architecture.MULTITASK).heads["landmarks"]
+    assert isinstance(head, nn.Sequential)
+    assert bool((head[0].weight == 0.5).all())
+    assert bool((head[3].bias == 2.0).all())
+    narrower = build(with_head, Architecture.MULTITASK, width=8).heads["landmarks"]
+    assert isinstance(narrower, nn.Sequential)
+    assert not bool((narrower[0].weight == 0.5).any())

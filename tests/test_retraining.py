@@ -1,0 +1,80 @@
+import json
+import math
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.config import config_from_flat
+from core.retraining import Objective, Retraining, clear_other, finished_record
+from core.session import Session
+
+RECORD = {"model": "multitask", "epochs": 4}
+
+
+def retraining(weights, activations, folder, record=RECORD, epochs=4):
+    settings = {"frozen_blocks": 5, "head_width": 8, "precision": "fp32", "lr": 1e-3}
+    session = Session(config_from_flat(settings), *activations, weights, 1, torch.device("cpu"))
+    return Retraining(session, Objective("relative_error"), epochs, folder, record)
+
+
+def plain(curve):
+    return [{k: v for k, v in row.items() if k != "seconds_per_epoch"} for row in curve]
+
+
+def test_it_keeps_the_weights_of_its_best_epoch(weights, activations, tmp_path):
+    run = retraining(weights, activations, tmp_path)
+    snapshots = []
+    while not run.done:
+        run.run_epoch()
+        snapshots.append({name: t.detach().clone() for name, t in run.session.learned_tensors().items()})
+    best = min(range(4), key=lambda i: run.curve[i]["relative_error"])
+    kept = load_file(tmp_path / "weights.safetensors")
+    assert all(torch.equal(kept[name], snapshots[best][name]) for name in kept)
+    assert pd.read_csv(tmp_path / "curve.csv")["relative_error"].min() == pytest.approx(
+        json.loads((tmp_path / "config.json").read_text())["best"]["relative_error"]
+    )
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_killed_retraining_goes_on_along_the_same_curve(weights, activations, tmp_path, monkeypatch):
+    undisturbed = retraining(weights, activations, tmp_path / "a")
+    while not undisturbed.done:
+        undisturbed.run_epoch()
+    monkeypatch.setattr("core.retraining.CHECKPOINT_SECONDS", 0.0)
+    killed = retraining(weights, activations, tmp_path / "b")
+    killed.run_epoch()
+    killed.run_epoch()
+    resumed = retraining(weights, activations, tmp_path / "b")
+    assert resumed.session.epoch == 2
+    while not resumed.done:
+        resumed.run_epoch()
+    assert plain(resumed.curve) == plain(undisturbed.curve)
+    ours, theirs = (load_file(tmp_path / side / "weights.safetensors") for side in "ab")
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_checkpoint_of_another_winner_is_not_used(weights, activations, tmp_path, monkeypatch):
+    monkeypatch.setattr("core.retraining.CHECKPOINT_SECONDS", 0.0)
+    retraining(weights, activations, tmp_path).run_epoch()
+    other = retraining(weights, activations, tmp_path, record={**RECORD, "model": "gender"})
+    assert other.session.epoch == 0
+
+
+def test_only_a_finished_run_of_the_same_record_counts_as_finished(weights, activations, tmp_path):
+    run = retraining(weights, activations, tmp_path, epochs=1)
+    assert finished_record(tmp_path, RECORD) is None
+    run.run_epoch()
+    assert finished_record(tmp_path, RECORD)["epoch"] == 1
+    clear_other(tmp_path, RECORD)
+    assert tmp_path.exists()
+    clear_other(tmp_path, {**RECORD, "epochs": 9})
+    assert not tmp_path.exists()
+
+
+def test_an_objective_knows_its_direction():
+    assert Objective("val_gender_auc").cost({"val_gender_auc": 0.9}) == -0.9
+    assert Objective("val_nme_pct").cost({"val_nme_pct": 7.0}) == 7.0
+    assert Objective("val_nme_pct").cost({}) == math.inf
+    assert Objective("val_nme_pct").cost({"val_nme_pct": math.nan}) == math.inf

@@ -1,0 +1,187 @@
+"""The whole road on tiny drawn faces: search, kill, resume, retrain, test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+ROOT = Path(__file__).parents[1]
+COMMON = ["--drawn-faces", "40", "--weights", "random", "--workers", "1", "--set", "head_width=8", "frozen_blocks=5"]
+SMALL = ["--trials", "4", "--epochs", "3", "--retrain-epochs", "2", "--retrain-seeds", "2"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def command(storage, cache, *words):
+    return [sys.executable, "scripts/search.py", "--storage", str(storage), "--cache", str(cache), *words]
+
+
+def run(words, **options):
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def without_times(path):
+    return pd.read_csv(path).drop(columns="seconds")
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_search_then_final_test_leave_everything_that_is_promised(tmp_path, cache):
+    done = run(command(tmp_path, cache, "--space", "joint", "--name", "a", *COMMON, *SMALL))
+    assert done.returncode == 0, done.stderr
+    assert "next: python scripts/final_test.py" in done.stdout
+    assert "Warning" not in done.stdout + done.stderr
+    folder = tmp_path / "a"
+    trials = pd.read_csv(folder / "trials.csv")
+    assert list(trials["trial"]) == [0, 1, 2, 3]
+    assert set(trials["status"]) <= {"finished", "stopped"}
+    winners = pd.read_csv(folder / "winners.csv")
+    assert (winners["seeds"] == 2).all()
+    recorded = json.loads((folder / "search.json").read_text())
+    assert recorded["plan"]["trials"] == 4
+    assert recorded["weights"].startswith("random filters")
+    events = EventAccumulator(str(folder / "trial-0000"))
+    events.Reload()
+    curve = pd.read_csv(folder / "curves.csv").query("trial == 0")
+    assert [e.value for e in events.Scalars("relative_error")] == pytest.approx(list(curve["relative_error"]))
+    tested = run([sys.executable, "scripts/final_test.py", str(folder), "--cache", str(cache)])
+    assert tested.returncode == 0, tested.stderr
+    scores = pd.read_csv(folder / "test" / "scores.csv").set_index("model")
+    assert "mean face / prior" in scores.index
+    for model in scores.index.drop("mean face / prior"):
+        filled = scores.loc[model, ["test_gender_auc", "test_nme_pct"]].notna()
+        assert list(filled) == [model != "landmarks", model != "gender"]
+    page = (folder / "test" / "report.html").read_text()
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "data:image/png;base64," in page
+    again = run([sys.executable, "scripts/final_test.py", str(folder), "--cache", str(cache)])
+    assert "has been opened before" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_the_same_seed_gives_the_same_trials(tmp_path, cache):
+    for name in ("a", "b"):
+        words = command(tmp_path, cache, "--space", "multitask", "--name", name, "--seed", "5", *COMMON, *SMALL)
+        assert run(words).returncode == 0
+    pd.testing.assert_frame_equal(without_times(tmp_path / "a/trials.csv"), without_times(tmp_path / "b/trials.csv"))
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_killed_driver_resumes_to_the_trials_of_an_undisturbed_search(tmp_path, cache):
+    options = ["--space", "multitask", "--seed", "5", *COMMON, *SMALL, "--trials", "8"]
+    assert run(command(tmp_path, cache, "--name", "whole", *options)).returncode == 0
+    words = command(tmp_path, cache, "--name", "killed", *options)
+    driver = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    curves = tmp_path / "killed" / "curves.csv"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (not curves.exists() or len(curves.read_text().splitlines()) < 5):
+        time.sleep(0.05)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    resumed = run(command(tmp_path, cache, "--resume", "killed", "--workers", "1"))
+    assert resumed.returncode == 0, resumed.stderr
+    pd.testing.assert_frame_equal(
+        without_times(tmp_path / "whole/trials.csv"), without_times(tmp_path / "killed/trials.csv")
+    )
+    columns = ["trial", "relative_error"]
+    whole, killed = (pd.read_csv(tmp_path / name / "winners.csv") for name in ("whole", "killed"))
+    pd.testing.assert_frame_equal(whole[columns], killed[columns])
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_killed_worker_costs_no_trial(tmp_path, cache):
+    words = command(tmp_path, cache, "--space", "gender", "--name", "a", *COMMON, *SMALL)
+    driver = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    curves = tmp_path / "a" / "curves.csv"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not curves.exists():
+        time.sleep(0.05)
+    victims = _workers_below(driver.pid)
+    assert victims
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    driver.communicate(timeout=240)
+    assert driver.returncode == 0
+    trials = pd.read_csv(tmp_path / "a/trials.csv")
+    assert list(trials["trial"]) == [0, 1, 2, 3]
+    assert set(trials["status"]) <= {"finished", "stopped"}
+
+
+def _workers_below(driver):
+    """Processes of this driver's private Ray that run trials."""
+    parents, names = {}, {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (entry / "stat").read_text()
+            names[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+        except OSError:  # it ended while we looked
+            continue
+        parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+
+    def below(pid):
+        while pid in parents:
+            pid = parents[pid]
+            if pid == driver:
+                return True
+        return False
+
+    return [pid for pid, name in names.items() if "ray::" in name and "IDLE" not in name and below(pid)]
+
+
+BAD = [
+    (["--space", "everything"], "unknown space 'everything'"),
+    (["--space", "multitask", "--set", "widht=3"], "unknown setting 'widht'"),
+    (["--space", "attention", "--set", "d_k=0"], "d_k must be an integer from 1 to 4096, got '0'"),
+    (["--space", "multitask", "--name", "../x"], "run name '../x'"),
+    (["--space", "multitask", "--name", "taken"], "exists; choose another --name"),
+    (["--resume", "nothing"], "no run here"),
+    (["--resume", "taken", "--epochs", "3"], "--epochs cannot change it"),
+    ([], "--space NAME is needed"),
+    (["--space", "multitask", "--storage", "s3://bucket/x"], "must be a folder"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
+def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message):
+    (tmp_path / "taken").mkdir()
+    storage = [] if "--storage" in words else ["--storage", str(tmp_path)]
+    done = run([sys.executable, "scripts/search.py", *words, *storage])
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "missing-folder"], "missing-folder"),
+        (["--weights", "missing.pth"], "missing.pth: no such weights file"),
+        (["--workers", "9999"], "--workers 9999"),
+        (["--objective", "val_nme"], "--objective must be one of"),
+        (["--trials", "0"], "--trials must be from 1"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_bad_input_found_later_still_leaves_nothing(tmp_path, cache, words, message):
+    done = run(command(tmp_path, cache, "--space", "gender", "--drawn-faces", "40", *words))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,42 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "core": {"core"},
+    "search_spaces": {"search_spaces", "core"},
+    "tune": {"tune", "search_spaces", "core"},
+    "scripts": {"tune", "search_spaces", "core"},
+}
+OURS = set(MAY_IMPORT) | {"benchmarks", "tests"}
+FILES = [path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imported(path: Path) -> set[str]:
+    """First names of everything that a file imports, at any depth."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_arrows_between_packages_only_point_towards_core(path):
+    package = path.relative_to(ROOT).parts[0]
+    assert imported(path) & OURS <= MAY_IMPORT[package]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_tune_imports_ray_or_optuna(path):
+    if path.relative_to(ROOT).parts[0] != "tune":
+        assert not imported(path) & {"ray", "optuna"}
+
+
+def test_the_check_sees_every_package():
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(MAY_IMPORT)

@@ -1,0 +1,130 @@
+import pytest
+
+from core.retraining import Objective
+from search_spaces.catalogue import SPACES
+from search_spaces.space import Choice
+from tune.asha import ResumableAsha
+from tune.ledger import Ledger, Status
+from tune.study import Sampler, Study
+
+
+@pytest.mark.parametrize("sampler", Sampler)
+def test_every_draw_lies_in_the_space_and_conditions_hold(tmp_path, sampler):
+    space = SPACES["joint"]
+    study = Study(tmp_path / "j", space, sampler, 0)
+    for index in range(25):
+        number, drawn = study.ask()
+        assert number == index
+        assert all(value in space.parameters[key] for key, value in drawn.items())
+        assert all(space.is_active(key, drawn) for key in drawn)
+        study.tell(number, "stopped" if index % 2 else "finished", 0.1 * index, 3, "")
+
+
+def test_a_reopened_study_draws_what_an_undisturbed_one_would(tmp_path):
+    one = Study(tmp_path / "one", SPACES["multitask"], Sampler.RANDOM, 7)
+    expected = [one.ask() for _ in range(6)]
+    found = []
+    for _ in range(3):
+        again = Study(tmp_path / "two", SPACES["multitask"], Sampler.RANDOM, 7)
+        found += [again.ask(), again.ask()]
+    assert found == expected
+
+
+def test_draws_differ_from_trial_to_trial_and_seed_to_seed(tmp_path):
+    a = Study(tmp_path / "a", SPACES["multitask"], Sampler.RANDOM, 0)
+    b = Study(tmp_path / "b", SPACES["multitask"], Sampler.RANDOM, 1)
+    rates = [study.ask()[1]["lr"] for study in (a, a, b, b)]
+    assert len(set(rates)) == 4
+
+
+def test_the_journal_remembers_how_trials_ended_even_after_a_torn_write(tmp_path):
+    study = Study(tmp_path / "j", SPACES["gender"], Sampler.TPE, 0)
+    for number, (status, cost) in enumerate([("finished", 0.3), ("stopped", 0.5), ("failed", None)]):
+        study.ask()
+        study.tell(number, status, cost, 4, "why" if cost is None else "")
+    study.ask()
+    with (tmp_path / "j").open("ab") as file:
+        file.write(b'{"op_code": 4, "work')
+    again = Study(tmp_path / "j", SPACES["gender"], Sampler.TPE, 0)
+    assert again.ended() == {0: ("finished", ""), 1: ("stopped", ""), 2: ("failed", "why")}
+    assert sorted(again.known()) == [0, 1, 2, 3]
+    assert again.ask()[0] == 4
+
+
+def test_log_choices_cover_every_value(tmp_path):
+    study = Study(tmp_path / "j", SPACES["gender"], Sampler.RANDOM, 0)
+    parameter = SPACES["gender"].parameters["optimizer"]
+    assert isinstance(parameter, Choice)
+    assert {study.ask()[1]["optimizer"] for _ in range(40)} == set(parameter.values)
+
+
+class FakeTrial:
+    def __init__(self, name):
+        self.trial_id = name
+        self.config = {}
+        self.status = "RUNNING"
+
+
+def feed(asha, name, values):
+    trial = FakeTrial(name)
+    asha.on_trial_add(None, trial)
+    return [asha.on_trial_result(None, trial, {"epoch": i + 1, "relative_error": v}) for i, v in enumerate(values)]
+
+
+def test_rungs_replayed_from_curves_decide_as_the_original_ones():
+    objective = Objective("relative_error")
+    curves = {f"t{i}": [1 - 0.1 * i, 0.9 - 0.1 * i] for i in range(5)}
+    original = ResumableAsha(objective, 8, 1, 2)
+    for name, values in curves.items():
+        feed(original, name, values)
+    past = [[{"epoch": i + 1, "relative_error": v} for i, v in enumerate(values)] for values in curves.values()]
+    resumed = ResumableAsha(objective, 8, 1, 2, past)
+    assert resumed.rungs() == original.rungs()
+    assert sum(seen for _, seen in resumed.rungs()) > 0
+    for values in ([0.95], [0.55], [0.3]):
+        assert feed(resumed, "new", values)[-1] == feed(original, "new", values)[-1]
+
+
+def test_asha_judges_by_the_best_epoch_so_far():
+    asha = ResumableAsha(Objective("relative_error"), 8, 2, 2)
+    feed(asha, "a", [0.5, 0.5])
+    assert feed(asha, "b", [0.1, 0.9])[-1] == "CONTINUE"
+    assert feed(asha, "c", [0.9, 0.9])[-1] == "STOP"
+
+
+def test_asha_maximises_what_is_better_when_higher():
+    asha = ResumableAsha(Objective("val_gender_auc"), 8, 1, 2)
+    results = []
+    for name, value in (("a", 0.9), ("b", 0.5), ("c", 0.95)):
+        trial = FakeTrial(name)
+        asha.on_trial_add(None, trial)
+        results.append(asha.on_trial_result(None, trial, {"epoch": 1, "val_gender_auc": value}))
+    assert results == ["CONTINUE", "STOP", "CONTINUE"]
+
+
+def result(epoch, error):
+    return {"epoch": epoch, "train_loss": 1.0, "relative_error": error, "seconds_per_epoch": 0.5}
+
+
+def test_the_ledger_restores_curves_drops_a_torn_line_and_keeps_the_last_of_repeated_epochs(tmp_path):
+    objective = Objective("relative_error")
+    ledger = Ledger(tmp_path / "trials.csv", tmp_path / "curves.csv", objective)
+    ledger.add(0, {"lr": 0.1})
+    ledger.add(1, {"lr": 0.2})
+    for number, epoch, error in ((0, 1, 0.9), (0, 2, 0.8), (1, 1, 0.7), (0, 1, 0.6), (0, 2, 0.5)):
+        ledger.record(number, result(epoch, error))
+    with (tmp_path / "curves.csv").open("a") as file:
+        file.write("1,2,0.4")
+    again = Ledger(tmp_path / "trials.csv", tmp_path / "curves.csv", objective)
+    again.add(0, {"lr": 0.1})
+    again.add(1, {"lr": 0.2})
+    again.restore_curves()
+    assert [row["relative_error"] for row in again.entries[0].curve] == [0.6, 0.5]
+    assert [row["epoch"] for row in again.entries[1].curve] == [1]
+    again.entries[0].status = again.entries[1].status = Status.FINISHED
+    assert [entry.number for entry in again.ranked()] == [0, 1]
+    again.write(now=True)
+    table = again.table()
+    assert list(table["epochs"]) == [2, 1]
+    assert list(table["config.lr"]) == [0.1, 0.2]
+    assert table["val_nme_pct"].isna().all()

@@ -1,0 +1,91 @@
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from core.errors import UserError
+from core.vgg import normalised, vgg16_features
+from core.weights import WeightsUnavailableError, calibrated_random_weights, imagenet_weights, weights_from_file
+
+
+def test_a_file_in_half_precision_is_read_as_float32(weights, tmp_path):
+    path = tmp_path / "vgg.safetensors"
+    save_file({name: t.half() for name, t in weights.tensors.items()}, path)
+    found = weights_from_file(path)
+    assert found.tensors["features.0.weight"].dtype == torch.float32
+    assert torch.equal(found.tensors["features.0.weight"], weights.tensors["features.0.weight"].half().float())
+
+
+def test_safetensors_and_pth_of_the_same_tensors_have_the_same_digest(weights, tmp_path):
+    save_file(dict(weights.tensors), tmp_path / "a.safetensors")
+    torch.save(dict(weights.tensors), tmp_path / "a.pth")
+    assert weights_from_file(tmp_path / "a.safetensors").digest == weights_from_file(tmp_path / "a.pth").digest
+
+
+def test_a_missing_layer_is_named(weights, tmp_path):
+    save_file({n: t for n, t in weights.tensors.items() if n != "features.17.weight"}, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match="no tensor 'features.17.weight'"):
+        weights_from_file(tmp_path / "a.safetensors")
+
+
+def test_a_layer_of_another_shape_is_named(weights, tmp_path):
+    save_file({**weights.tensors, "features.0.bias": torch.zeros(3)}, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match=r"features.0.bias has shape \(3,\), VGG-16 needs \(64,\)"):
+        weights_from_file(tmp_path / "a.safetensors")
+
+
+def test_values_that_are_not_finite_are_refused(weights, tmp_path):
+    save_file({**weights.tensors, "features.0.bias": torch.full((64,), torch.inf)}, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match="not finite"):
+        weights_from_file(tmp_path / "a.safetensors")
+
+
+class Trap:
+    def __reduce__(self):
+        return Path.touch, (Path("trap-was-run"),)
+
+
+def test_code_inside_a_weights_file_is_refused_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pth").write_bytes(pickle.dumps({"features.0.weight": Trap()}))
+    torch.save({"features.0.weight": Trap()}, tmp_path / "b.pth")
+    for name in ("a.pth", "b.pth"):
+        with pytest.raises(UserError):
+            weights_from_file(tmp_path / name)
+    assert not (tmp_path / "trap-was-run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"not weights"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_that_is_no_weights_is_one_clear_line(tmp_path, content, suffix):
+    path = tmp_path / f"bad{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        weights_from_file(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unreachable_imagenet_weights_say_how_to_get_them(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    with pytest.raises(WeightsUnavailableError, match="--weights PATH"):
+        imagenet_weights()
+
+
+@pytest.mark.slow
+def test_calibrated_channels_have_mean_0_and_variance_1_on_the_images():
+    images = torch.randint(0, 256, (6, 3, 224, 224), dtype=torch.uint8)
+    weights = calibrated_random_weights(images, seed=3)
+    features = vgg16_features("cpu")
+    features.load_state_dict(weights.features)
+    with torch.no_grad():
+        for depth in (1, 13, 29):  # just after a convolution
+            x = features[:depth](normalised(images))
+            torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(x.shape[1]), atol=1e-3, rtol=0)
+            torch.testing.assert_close(x.std((0, 2, 3)), torch.ones(x.shape[1]), atol=1e-2, rtol=0)
+    assert calibrated_random_weights(images, seed=3).digest == weights.digest
