@@ -128,7 +128,8 @@ def _parse(
             rule = "must begin with a plain file name that stays in the image folder"
             raise UserError(f"{path}, line {line}: {rule}, got {reprlib.repr(name)}")
         if len(row) != width + 1:
-            raise UserError(f"{path}, line {line} ({name}): must hold {width} values, got {len(row) - 1}")
+            noun = "value" if width == 1 else "values"
+            raise UserError(f"{path}, line {line} ({name}): must hold {width} {noun}, got {len(row) - 1}")
         try:
             values.extend(map(float, row[1:]))
         except ValueError:

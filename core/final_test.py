@@ -97,7 +97,7 @@ def run_test(
 
 
 def scores_table(result: TestResult) -> pd.DataFrame:
-    """``scores.csv``: a row a winner and one for knowing nothing; ``test_<metric>``, its ``_lo``, ``_hi`` and ``_sd``."""
+    """``scores.csv``: a row a winner and one for knowing nothing; each score with ``_lo``, ``_hi`` and ``_sd``."""
     rows = []
     for tested in result.tested:
         row: dict[str, object] = {"model": tested.winner.label, "seeds": len(tested.runs)}

@@ -6,8 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from core.face_figure import face_figure
-from core.figures import ced_figure, confusion_figure, learning_figure, roc_figure, save_figure
+from core.figures import ced_figure, confusion_figure, roc_figure
 from core.final_test import Tested, TestResult
+from core.learning_figure import learning_figure
+from core.looks import save_figure
 from core.metrics import Predictions, Truth, confusion, gender_margin, nme_per_face_pct
 
 SHOWN_FACES = 8

@@ -44,7 +44,6 @@ def test_a_bad_value_is_an_error_that_names_key_value_and_rule(key, value, rule)
 def test_any_mapping_gives_a_config_or_one_of_our_errors(values):
     try:
         config = config_from_flat(values)
-    except UserError as error:
-        assert str(error)
-    else:
-        assert config_from_flat(config.flat()) == config
+    except UserError:
+        return
+    assert config_from_flat(config.flat()) == config

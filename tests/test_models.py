@@ -81,7 +81,7 @@ def test_frozen_and_learning_part_together_are_torchvisions_vgg(weights):
         scaled = images / 255
         mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
         theirs = reference((scaled - mean[:, None, None]) / std[:, None, None])
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.max()))
 
 
 @pytest.mark.parametrize("blocks", range(6))

@@ -26,7 +26,7 @@ def test_safetensors_and_pth_of_the_same_tensors_have_the_same_digest(weights, t
 
 def test_a_missing_layer_is_named(weights, tmp_path):
     save_file({n: t for n, t in weights.tensors.items() if n != "features.17.weight"}, tmp_path / "a.safetensors")
-    with pytest.raises(UserError, match="no tensor 'features.17.weight'"):
+    with pytest.raises(UserError, match=r"no tensor 'features\.17\.weight'"):
         weights_from_file(tmp_path / "a.safetensors")
 
 
