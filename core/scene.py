@@ -95,19 +95,19 @@ BACKDROPS: dict[str, Painter] = {"gradient": _gradient, "clouds": _clouds, "shap
 def sample_scene(rng: np.random.Generator) -> Scene:
     """A background and a photograph."""
     base = rng.uniform(10, 245) + rng.normal(0, 15, 3)
-    colours = base + rng.normal(0, 35, (3, 1)) + rng.normal(0, 16, (3, 3))
+    colours = base + rng.normal(0, 30, (3, 1)) + rng.normal(0, 14, (3, 3))
     angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 1)
-    red, green, blue = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.035, 3)).tolist()
+    red, green, blue = np.exp(rng.normal(0, 0.1) + rng.normal(0, 0.035, 3)).tolist()
     return Scene(
         backdrop=str(rng.choice(list(BACKDROPS))),
         defocus=rng.uniform(1, 5),
         colours=(rgb(colours[0]), rgb(colours[1]), rgb(colours[2])),
         light=(float(np.cos(angle) * strength), float(np.sin(angle) * strength)),
         gain=(red, green, blue),
-        contrast=rng.uniform(0.75, 1.15),
+        contrast=rng.uniform(0.8, 1.15),
         saturation=0.0 if rng.random() < 0.04 else rng.uniform(0.6, 1.0),
         blur=max(0.0, rng.uniform(-0.5, 0.9)),
-        noise=rng.uniform(0, 5),
+        noise=rng.uniform(0, 4),
     )
 
 

@@ -40,8 +40,8 @@ def split_faces(gender: NDArray[np.int64], identity: NDArray[np.int64], seed: in
     """Divide N faces: 405, 45 and 50 of 500, and the same shares of any number.
 
     Each gender's people are put in a random order and cut where 10 and 19 % of its faces are passed. With one face a
-    person the parts' sizes are exact and, of equally many women and men, differ by at most 1 in each part; people
-    with several faces move a cut by less than the faces of one of them.
+    person the sizes are exact, and of as many women as men each part has as many, give or take one; a person with
+    several faces moves a cut by at most half of them.
 
     Raises:
         UserError: a part would be without women or without men.

@@ -78,7 +78,7 @@ def paint(pose: Pose, scene: Scene, traits: Traits, rng: np.random.Generator) ->
 
 def sample_pose(rng: np.random.Generator) -> Pose:
     """A pose whose landmarks all lie inside the crop."""
-    x, y = CROP / 2 + rng.uniform(-25, 25, 2)
-    eye_distance = np.exp(rng.uniform(np.log(37), np.log(60)))
-    tilt, yaw, pitch = np.clip(rng.standard_normal(3), -2.2, 2.2) * np.radians((11, 13, 6))
+    x, y = CROP / 2 + rng.uniform(-23, 23, 2)
+    eye_distance = np.exp(rng.uniform(np.log(35), np.log(53)))
+    tilt, yaw, pitch = np.clip(rng.standard_normal(3), -2.2, 2.2) * np.radians((9, 11, 5))
     return Pose(float(x), float(y), float(eye_distance), float(tilt), float(yaw), float(pitch))

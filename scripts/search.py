@@ -62,9 +62,7 @@ def parser() -> argparse.ArgumentParser:
     where = p.add_argument_group("where")
     where.add_argument("--name", help="of the run (default: the space's name)")
     where.add_argument("--resume", metavar="NAME", help="go on with a run after a crash")
-    where.add_argument(
-        "--storage", type=Path, metavar="DIR", help="folder of runs, shared by all nodes (default: runs)"
-    )
+    where.add_argument("--storage", metavar="DIR", help="folder of runs, shared by all nodes (default: runs)")
     where.add_argument("--cache", type=Path, metavar="DIR", help="decoded faces and activations (safe to delete)")
     where.add_argument("--workers", type=int, help="trials at once (default: one a GPU, else one for 4 cores)")
     where.add_argument("--gpus-per-trial", type=float, help="(default: 1 if there are GPUs)")
@@ -77,9 +75,9 @@ def main() -> None:
     given = vars(parser().parse_args())
     if "resume" not in given and "space" not in given:
         raise UserError(f"--space NAME is needed: {', '.join(SPACES)}, or --resume NAME")
-    storage = given.get("storage", Path("runs"))
-    if "://" in str(storage):
-        raise UserError(f"--storage {storage}: must be a folder that every node can reach under this path")
+    if "://" in given.get("storage", ""):
+        raise UserError(f"--storage {given['storage']}: must be a folder that every node can reach under this path")
+    storage = Path(given.get("storage", "runs"))
     if given.get("describe"):
         print(described(given))
         return

@@ -80,6 +80,17 @@ def test_a_changed_image_or_row_is_seen(tmp_path: Path, celeba: Path) -> None:
     assert len(caches(tmp_path / "cache")) == 3
 
 
+def test_a_change_that_keeps_an_images_size_is_seen_by_its_time(tmp_path: Path, celeba: Path) -> None:
+    image = celeba / "img_align_celeba" / "000002.jpg"
+    repaint(image, 100)
+    size = image.stat().st_size
+    os.utime(image, (1, 1))
+    load_celeba_faces(celeba, tmp_path / "cache")
+    repaint(image, 101)
+    assert image.stat().st_size == size
+    assert (load_celeba_faces(celeba, tmp_path / "cache").images[1] == 101).all()
+
+
 def test_the_fingerprint_is_of_the_content_not_of_place_or_time(tmp_path: Path, celeba: Path) -> None:
     here = load_celeba_faces(celeba, tmp_path / "cache")
     shutil.copytree(celeba, tmp_path / "copy")

@@ -36,14 +36,15 @@ def test_every_landmark_loss_is_a_mean_and_so_indifferent_to_repeating_the_batch
     assert twice.item() == pytest.approx(loss(predicted, true).item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("kind", LandmarkLoss)
-def test_every_landmark_loss_computes_in_float32_under_autocast(kind: LandmarkLoss) -> None:
-    loss, true = landmark_loss(kind, **OWN_PARAMETERS), drawn_landmarks(2)
-    predicted = drawn_landmarks(1).bfloat16()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+def test_every_landmark_loss_computes_in_float32_whatever_it_is_given(kind: LandmarkLoss, autocast: bool) -> None:
+    loss = landmark_loss(kind, **OWN_PARAMETERS)
+    predicted, true = drawn_landmarks(1).bfloat16(), drawn_landmarks(2).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         result = loss(predicted, true)
     assert result.dtype == torch.float32
-    assert result.item() == loss(predicted.float(), true).item()
+    assert result.item() == loss(predicted.float(), true.float()).item()
 
 
 @pytest.mark.parametrize("kind", LandmarkLoss)
@@ -128,6 +129,13 @@ def test_gender_loss_is_the_mean_of_minus_log_softmax_of_the_true_class() -> Non
     logits = torch.tensor([[0.0, 2.0], [1.0, -1.0]])
     expected = (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(2))) / 2
     assert gender_loss(logits, torch.tensor([1, 1], dtype=torch.uint8)).item() == pytest.approx(expected)
+
+
+def test_gender_loss_computes_in_float32_under_autocast() -> None:
+    logits, gender = torch.tensor([[0.0, 2.0], [1.0, -1.0]]).bfloat16(), torch.tensor([1, 0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert gender_loss(logits, gender).dtype == torch.float32
+    assert gender_loss(logits, gender).dtype == torch.float32
 
 
 def test_joint_loss_weighs_gender_by_lambda1_and_landmarks_by_lambda2() -> None:

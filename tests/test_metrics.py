@@ -111,6 +111,11 @@ def test_nme_is_in_proportion_to_each_true_faces_own_eyes() -> None:
     assert score(moved, truth)["nme_pct"] == pytest.approx(15)
 
 
+def test_nme_is_in_proportion_to_the_true_and_not_the_predicted_eyes() -> None:
+    eyes_apart = np.array([[-10, 0], [10, 0], [0, 0], [0, 0], [0, 0]])  # predicted 60 px apart, truly 40
+    assert landmark_scores(eyes_apart)["nme_pct"] == pytest.approx(100 * (10 + 10) / 5 / 40)
+
+
 def test_landmark_scores_of_perfect_predictions_are_at_their_best() -> None:
     scores = landmark_scores(0.0, 0.0)
     assert (scores.pop("ced_auc100"), scores.pop("ced_auc10")) == (1, 1)

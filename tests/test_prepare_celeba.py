@@ -85,6 +85,7 @@ BAD_INPUT: dict[str, tuple[Damage, str]] = {
     "name goes up": (line(ATTRIBUTES, 5, f"../x.jpg {GOOD}"), r"line 5: .*stays in the image folder, got '\.\./x"),
     "name goes up on Windows": (line(ATTRIBUTES, 5, f"..\\x.jpg {GOOD}"), r"line 5: .*got '\.\.\\\\x\.jpg'"),
     "name is the folder": (line(ATTRIBUTES, 5, f".. {GOOD}"), r"line 5: must begin with a plain .*got '\.\.'"),
+    "name too long": (line(ATTRIBUTES, 5, f"{'x' * 256} {GOOD}"), r"line 5: must begin with a plain .*got 'xxx"),
     "name with escape code": (line(ATTRIBUTES, 5, f"\x1b[2J {GOOD}"), r"line 5: must begin .*got '\\x1b\[2J'"),
     "link out of the folder": (lambda f: link_out(image(f)), rf"{THIRD}: a link in the image folder must stay in it"),
     "link to nothing": (lambda f: (image(f).unlink(), image(f).symlink_to("gone")), rf"{THIRD}\): the image must be"),
