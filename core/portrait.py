@@ -13,6 +13,7 @@ from core.traits import Traits
 EYE_X = 0.5  # by definition of the face unit
 NOSE_LIFT = 0.42  # of the tip before the face
 COLLARS = {"round": (0.6, 2.9), "scoop": (1.25, 3.3), "suit": (0.5, 2.75)}  # half width in necks, lowest point
+_SOCKET = [(0.2, -0.02), (0.3, -0.17), (0.55, -0.2), (0.8, -0.08), (0.6, 0.1), (0.35, 0.1)]  # the shade around an eye
 TINT_SCALE = 0.5  # soft shadows need no more resolution
 
 
@@ -90,9 +91,6 @@ def shadows(canvas: Canvas, pose: Pose, traits: Traits, light: tuple[float, floa
         soft.fill(smooth(pose.project(on_face(mirrored(jaw)))), mix((255, 255, 255), (125, 125, 135), traits.stubble))
     tint = tint.filter(ImageFilter.GaussianBlur(0.13 * pose.eye_distance * TINT_SCALE))
     image.paste(ImageChops.multiply(image, tint.resize(image.size, Image.Resampling.BILINEAR)))
-
-
-_SOCKET = [(0.2, -0.02), (0.3, -0.17), (0.55, -0.2), (0.8, -0.08), (0.6, 0.1), (0.35, 0.1)]
 
 
 def eyes(canvas: Canvas, pose: Pose, traits: Traits) -> None:

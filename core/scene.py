@@ -12,6 +12,7 @@ from core.names import CROP
 
 SUPERSAMPLE = 2
 SIDE = SUPERSAMPLE * CROP
+ROUGH_SIDE = CROP // 2  # of the background as painted: it is out of focus, and blurring is what costs time
 Colours = tuple[Colour, Colour, Colour]
 
 
@@ -49,7 +50,7 @@ class Scene:
 
 def _blend(grid: NDArray[np.float64]) -> Image.Image:
     small = Image.fromarray(np.clip(grid, 0, 255).astype(np.uint8))
-    return small.resize((CROP, CROP), Image.Resampling.BICUBIC)
+    return small.resize((ROUGH_SIDE, ROUGH_SIDE), Image.Resampling.BICUBIC)
 
 
 def _gradient(colours: Colours, rng: np.random.Generator) -> Image.Image:
@@ -67,23 +68,23 @@ def _clouds(colours: Colours, rng: np.random.Generator) -> Image.Image:
 
 
 def _shapes(colours: Colours, rng: np.random.Generator) -> Image.Image:
-    image = Image.new("RGB", (CROP, CROP), colours[0])
+    image = Image.new("RGB", (ROUGH_SIDE, ROUGH_SIDE), colours[0])
     draw = ImageDraw.Draw(image)
     for number in range(int(rng.integers(3, 14))):
-        x, y = rng.uniform(-0.2, 1.0, 2) * CROP
-        width, height = rng.uniform(0.08, 0.5, 2) * CROP
+        x, y = rng.uniform(-0.2, 1.0, 2) * ROUGH_SIDE
+        width, height = rng.uniform(0.08, 0.5, 2) * ROUGH_SIDE
         paint = draw.ellipse if rng.random() < 0.5 else draw.rectangle
         paint((x, y, x + width, y + height), fill=shade(colours[number % 3], rng.uniform(0.7, 1.2)))
     return image
 
 
 def _stripes(colours: Colours, rng: np.random.Generator) -> Image.Image:
-    image = Image.new("RGB", (CROP, CROP), colours[0])
+    image = Image.new("RGB", (ROUGH_SIDE, ROUGH_SIDE), colours[0])
     draw = ImageDraw.Draw(image)
-    step, lean = rng.uniform(0.05, 0.25) * CROP, rng.uniform(-0.4, 0.4) * CROP
+    step, lean = rng.uniform(0.05, 0.25) * ROUGH_SIDE, rng.uniform(-0.4, 0.4) * ROUGH_SIDE
     upright = rng.random() < 0.6
-    for number, start in enumerate(np.arange(-0.4 * CROP, 1.4 * CROP, step)):
-        line = (start, 0, start + lean, CROP) if upright else (0, start, CROP, start + lean)
+    for number, start in enumerate(np.arange(-0.4 * ROUGH_SIDE, 1.4 * ROUGH_SIDE, step)):
+        line = (start, 0, start + lean, ROUGH_SIDE) if upright else (0, start, ROUGH_SIDE, start + lean)
         draw.line(line, fill=colours[1 + number % 2], width=int(0.5 * step))
     return image
 
@@ -112,9 +113,10 @@ def sample_scene(rng: np.random.Generator) -> Scene:
 
 
 def backdrop(scene: Scene, rng: np.random.Generator) -> Image.Image:
-    """The background at :data:`SUPERSAMPLE` times the crop's size; painted at the crop's, for a blur needs no more."""
-    image = BACKDROPS[scene.backdrop](scene.colours, rng).filter(ImageFilter.GaussianBlur(scene.defocus))
-    return image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    """The background at :data:`SUPERSAMPLE` times the crop's size."""
+    rough = BACKDROPS[scene.backdrop](scene.colours, rng)
+    blurred = rough.filter(ImageFilter.GaussianBlur(scene.defocus * ROUGH_SIDE / CROP))
+    return blurred.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
 
 
 def photograph(image: Image.Image, scene: Scene, rng: np.random.Generator) -> Image.Image:

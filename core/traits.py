@@ -14,9 +14,9 @@ NORMAL_CUES: dict[str, tuple[float, float, float, float, float]] = {
     "jaw": (0.832, 0.855, 0.07, 0.62, 1.02),
     "face_width": (0.995, 1.005, 0.04, 0.9, 1.12),
     "chin_y": (1.85, 1.87, 0.09, 1.65, 2.1),
-    "neck": (0.59, 0.63, 0.08, 0.42, 0.85),
-    "shoulders": (1.82, 1.93, 0.22, 1.35, 2.5),
-    "brow_thickness": (0.107, 0.118, 0.035, 0.04, 0.24),
+    "neck": (0.60, 0.625, 0.08, 0.42, 0.85),
+    "shoulders": (1.83, 1.91, 0.22, 1.35, 2.5),
+    "brow_thickness": (0.108, 0.117, 0.035, 0.04, 0.24),
     "brow_y": (-0.35, -0.34, 0.035, -0.45, -0.27),
     "brow_arch": (0.09, 0.082, 0.035, 0.0, 0.18),
     "eye_opening": (0.111, 0.107, 0.018, 0.07, 0.15),
@@ -25,18 +25,18 @@ NORMAL_CUES: dict[str, tuple[float, float, float, float, float]] = {
     "mouth_y": (1.13, 1.14, 0.045, 1.03, 1.25),
     "mouth_width": (0.40, 0.41, 0.04, 0.31, 0.5),
     "lip_height": (0.14, 0.133, 0.03, 0.07, 0.22),
-    "lip_colour": (0.47, 0.38, 0.22, 0.05, 1.0),
+    "lip_colour": (0.46, 0.39, 0.22, 0.05, 1.0),
     "smile": (0.48, 0.43, 0.4, -0.3, 1.0),
     "wrinkles": (0.25, 0.33, 0.3, 0.0, 1.0),
     "hairline_y": (-0.89, -0.91, 0.09, -1.15, -0.68),
 }
 CHANCES: dict[str, tuple[float, float]] = {
     # name: share of women, share of men
-    "make_up": (0.32, 0.04),
-    "earrings": (0.25, 0.05),
+    "make_up": (0.30, 0.04),
+    "earrings": (0.24, 0.05),
     "fringe": (0.28, 0.16),
     "curly": (0.22, 0.16),
-    "grey": (0.06, 0.14),
+    "grey": (0.04, 0.10),
     "stubble": (0.0, 0.32),
 }
 CHOICES: dict[str, dict[str, tuple[float, float]]] = {
@@ -48,11 +48,11 @@ CHOICES: dict[str, dict[str, tuple[float, float]]] = {
     "hat": {"": (0.94, 0.90), "beanie": (0.03, 0.05), "cap": (0.03, 0.05)},
 }
 TIP_Y = {"bald": (-1.0, -0.9), "short": (-0.1, 0.5), "middle": (0.75, 1.7), "long": (1.9, 3.8)}
-CLOTHES: tuple[Colour, Colour] = ((150, 98, 120), (86, 92, 104))  # means of women and men
+CLOTHES: tuple[Colour, Colour] = ((156, 96, 120), (80, 90, 106))  # means of women and men
 
 SKINS: tuple[Colour, ...] = ((250, 219, 196), (234, 190, 160), (205, 153, 115), (160, 108, 76), (98, 64, 48))
 HAIRS: tuple[Colour, ...] = ((24, 20, 20), (52, 36, 28), (92, 60, 38), (140, 82, 42), (196, 156, 92), (226, 200, 146))
-HAIR_SHARES = (0.28, 0.27, 0.18, 0.09, 0.11, 0.07)
+HAIR_SHARES = (0.33, 0.31, 0.18, 0.07, 0.07, 0.04)
 GREY: Colour = (175, 172, 170)
 IRISES: tuple[Colour, ...] = ((58, 36, 22), (84, 58, 34), (70, 96, 120), (84, 104, 72))
 
@@ -155,7 +155,7 @@ def _skin(rng: np.random.Generator) -> Colour:
 
 
 def _cloth(gender: int, factor: float, rng: np.random.Generator) -> Colour:
-    return rgb((np.add(CLOTHES[gender], rng.normal(0, 34)) + rng.normal(0, 40, 3)) * factor)
+    return rgb((np.add(CLOTHES[gender], rng.normal(0, 32)) + rng.normal(0, 40, 3)) * factor)
 
 
 def _jitter(colour: Colour, lightness: float, rng: np.random.Generator) -> Colour:
