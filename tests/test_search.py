@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,6 +122,9 @@ def test_a_killed_worker_costs_no_trial(tmp_path, cache):
     assert set(trials["status"]) <= {"finished", "stopped"}
 
 
+RUNS_TRIALS = re.compile("ray::(SearchTrial|ResourceTrainable|RetrainTrial)")
+
+
 def _workers_below(driver):
     """Processes of this driver's private Ray that run trials."""
     parents, names = {}, {}
@@ -139,7 +143,7 @@ def _workers_below(driver):
                 return True
         return False
 
-    return [pid for pid, name in names.items() if "ray::" in name and "IDLE" not in name and below(pid)]
+    return [pid for pid, name in names.items() if RUNS_TRIALS.search(name) and below(pid)]
 
 
 BAD = [
