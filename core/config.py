@@ -3,6 +3,7 @@
 Every error names the key, the value and the rule. Builders unpack configs; parts of the model take plain arguments.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -19,7 +20,8 @@ def whole(low: int, high: int) -> Check:
 
     def check(key: str, value: Any) -> int:
         text = str(value)
-        if isinstance(value, bool) or not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+        # Ten digits hold every bound; int() alone would take spaces, underscores and other scripts' digits too.
+        if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,10}", text) or not low <= int(text) <= high:
             raise UserError(f"{key} must be an integer from {low} to {high}, got {value!r}")
         return int(text)
 
@@ -35,7 +37,7 @@ def number(low: float, high: float) -> Check:
             raise UserError(rule)
         try:
             result = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UserError(rule) from None
         if not low <= result <= high:  # false for NaN too
             raise UserError(rule)
