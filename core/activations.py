@@ -1,7 +1,7 @@
 """What leaves the frozen blocks, computed once per machine and shared by every trial.
 
 Without augmentation a face gives the same activations in every epoch and trial. They are kept as one memory-mapped
-array, named by all that determines it: faces, weights, number of frozen blocks and precision.
+array, named by all that determines it: faces, weights, number of frozen blocks, precision and kind of device.
 """
 
 import hashlib
@@ -22,16 +22,17 @@ from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
 
 EXTRACTION_BATCH = 16
-_VERSION = 1
+_VERSION = 2
 
 Progress = Callable[[int, int], None]
 """Called with how many of how many are done."""
 
 
 def _folder(
-    cache: Path, faces: str, rows: NDArray[np.int64], weights: Weights, blocks: int, precision: Precision
+    cache: Path, faces: str, rows: NDArray[np.int64], digest: str, blocks: int, precision: Precision, device: str
 ) -> Path:
-    key = f"{_VERSION} {faces} {weights.digest} {blocks} {precision}".encode() + rows.tobytes()
+    # A GPU's sums differ from a CPU's in their last digits, so each has its own.
+    key = f"{_VERSION} {faces} {digest} {blocks} {precision} {device}".encode() + rows.tobytes()
     return cache / f"activations-{hashlib.sha256(key).hexdigest()[:16]}"
 
 
@@ -65,23 +66,30 @@ def frozen_activations(
     Raises:
         UserError: the disk has no room for them.
     """
-    folder = _folder(cache, fingerprint, rows, weights, blocks, precision)
+    folder = _folder(cache, fingerprint, rows, weights.digest, blocks, precision, device.type)
     path = folder / "activations.npy"
     if path.exists():
         return path
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # two searches may want the same array
-        if path.exists():
-            return path
-        need, free = activations_bytes(len(rows), blocks, precision), shutil.disk_usage(cache).free
-        if need > free:
-            raise UserError(
-                f"{cache}: activations of {len(rows)} faces need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-                "choose another --cache, more frozen blocks or activation_cache=false"
-            )
-        with new_folder(folder, folder.with_name(f".{folder.name}.partial")) as partial:
-            _extract(images, rows, weights, blocks, precision, device, partial / path.name, progress)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):  # two searches may want the same array
+            if path.exists():
+                return path
+            _check_room(cache, len(rows), blocks, precision)
+            with new_folder(folder, folder.with_name(f".{folder.name}.partial")) as partial:
+                _extract(images, rows, weights, blocks, precision, device, partial / path.name, progress)
+    except OSError as error:
+        raise UserError(f"{cache}: cannot write the cache ({error.strerror or error})") from None
     return path
+
+
+def _check_room(cache: Path, faces: int, blocks: int, precision: Precision) -> None:
+    need, free = activations_bytes(faces, blocks, precision), shutil.disk_usage(cache).free
+    if need > free:  # writing to a memory map on a full disk kills the process
+        raise UserError(
+            f"{cache}: activations of {faces} faces need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+            "choose another --cache, more frozen blocks or activation_cache=false"
+        )
 
 
 @torch.inference_mode()

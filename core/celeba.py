@@ -20,6 +20,7 @@ LANDMARKS_FILE = "list_landmarks_align_celeba"
 IDENTITY_FILE = "identity_CelebA"
 IMAGE_FOLDER = "img_align_celeba"
 GENDER_ATTRIBUTE = "Male"
+FARTHEST_PX = 1e6  # no image that we read is as wide; float32 holds such coordinates
 LANDMARK_COLUMNS = tuple(f"{name.replace('_', '')}_{axis}" for name in LANDMARKS for axis in "xy")  # lefteye_x, ...
 
 
@@ -154,7 +155,13 @@ def _attributes(table: Table) -> NDArray[np.int8]:
 
 
 def _landmarks(table: Table) -> NDArray[np.float32]:
-    points = table.columns_named(LANDMARK_COLUMNS).astype(np.float32).reshape(-1, len(LANDMARKS), 2)
+    values = table.columns_named(LANDMARK_COLUMNS)
+    bad = np.argwhere(np.abs(values) > FARTHEST_PX)
+    if len(bad):
+        row, column = bad[0]
+        value = values[row, column]
+        raise UserError(f"{table.place(row)}: {LANDMARK_COLUMNS[column]} must lie in the image, got {value:g}")
+    points = values.astype(np.float32).reshape(-1, len(LANDMARKS), 2)
     # The distance between the eyes is the unit of the landmarks' error (equation 14), so it must not be 0.
     same = np.flatnonzero((points[:, LEFT_EYE] == points[:, RIGHT_EYE]).all(axis=1))
     if len(same):

@@ -34,6 +34,8 @@ def read_face(path: Path) -> tuple[bytes, Image.Image]:
             if max(image.size) > LONGEST * min(image.size):
                 size = f"{image.width} x {image.height}"
                 raise UserError(f"{path}: the longer side must be at most {LONGEST} times the shorter, got {size}")
+            if image.mode.startswith("I"):
+                raise UserError(f"{path}: must have 8 bits a channel, it has more")
             return encoded, image.convert("RGB")
     except UserError:
         raise

@@ -16,3 +16,12 @@ def run_script(main: Callable[[], None]) -> None:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a disk or network that failed where no better word was found for it
+        sys.stdout.flush()
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -23,7 +23,7 @@ from core.crop import RESIZED, check_landmarks, crop_face, crop_landmarks, read_
 from core.errors import UserError
 from core.names import CROP
 
-VERSION = 1  # part of every cache's key: raise it when the same input gives other arrays
+VERSION = 2  # part of every cache's key: raise it when the same input gives other arrays
 LEAST_FACES = 20
 Progress = Callable[[int, int], None]  # faces done, faces in all
 
@@ -42,8 +42,11 @@ class Faces:
     identity: NDArray[np.int64]
     file: NDArray[np.str_]
 
+    identity_known: bool
+    """False if each image was taken for a person of its own, for want of an identity file."""
+
     fingerprint: str
-    """SHA-256 of the image files (of the pixels, if drawn), landmarks, labels and names."""
+    """SHA-256 of the image files (of the pixels, if drawn), how they are cropped, landmarks, labels and names."""
 
     source: str
     """``drawn`` or the CelebA folder."""
@@ -75,7 +78,7 @@ def load_celeba_faces(folder: Path, cache: Path, progress: Progress | None = Non
         table = read_celeba(folder)
         images = _new_images(partial, len(table.file))
         landmarks, digests = _decode(table, images, progress)
-        _save(partial, digests, landmarks, table.gender, table.identity, table.file)
+        _save(partial, digests, landmarks, table.gender, table.identity, table.file, table.identity_known)
 
     return _cached(cache / f"faces-{_celeba_key(folder)}", str(folder), build)
 
@@ -94,7 +97,7 @@ def load_drawn_faces(count: int, seed: int, cache: Path, progress: Progress | No
         _, landmarks, gender = synthetic.draw_faces(count, seed, progress, out=images)
         digests = [hashlib.sha256(image).digest() for image in images]
         file = np.array([f"drawn-{index:06}" for index in range(count)])
-        _save(partial, digests, landmarks, gender, np.arange(count), file)
+        _save(partial, digests, landmarks, gender, np.arange(count), file, identity_known=True)
 
     return _cached(cache / f"faces-{_key('drawn', synthetic.VERSION, count, seed)}", "drawn", build)
 
@@ -115,7 +118,7 @@ def _cached(folder: Path, source: str, build: Callable[[Path], None]) -> Faces:
     if not folder.exists():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.parent / "faces.lock"):
+            with FileLock(f"{folder}.lock"):
                 if not folder.exists():
                     with new_folder(folder, folder.with_name(f".{folder.name}.partial")) as partial:
                         build(partial)
@@ -129,7 +132,8 @@ def _open(folder: Path, source: str) -> Faces:
         arrays = {name: np.load(folder / f"{name}.npy") for name in ("landmarks", "gender", "identity", "file")}
         images = np.load(folder / "images.npy", mmap_mode="r")
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        return Faces(images=images, **arrays, fingerprint=meta["fingerprint"], source=source)
+        known, fingerprint = bool(meta["identity_known"]), str(meta["fingerprint"])
+        return Faces(images=images, **arrays, identity_known=known, fingerprint=fingerprint, source=source)
     except (OSError, EOFError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: must be a whole cache of faces; delete it to have it remade ({error})") from None
 
@@ -176,12 +180,13 @@ def _save(
     gender: NDArray[np.int64],
     identity: NDArray[np.int64],
     file: NDArray[np.str_],
+    identity_known: bool,
 ) -> None:
     arrays: dict[str, NDArray[Any]] = {"landmarks": landmarks, "gender": gender, "identity": identity}
-    content = hashlib.sha256(b"".join(digests))
+    content = hashlib.sha256(repr((VERSION, RESIZED, CROP)).encode() + b"".join(digests))
     for name, array in arrays.items():
         content.update(array.tobytes())
         np.save(folder / f"{name}.npy", array)
     content.update("\n".join(file.tolist()).encode())
     np.save(folder / "file.npy", file)
-    write_text(folder / "meta.json", json.dumps({"fingerprint": content.hexdigest()}))
+    write_text(folder / "meta.json", json.dumps({"fingerprint": content.hexdigest(), "identity_known": identity_known}))

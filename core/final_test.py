@@ -1,26 +1,34 @@
 """The final test: the only code that scores the test split."""
 
-import datetime
-import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
-from core.atomic import write_text
+from core.bench import Bench
 from core.bootstrap import Estimate, bootstrap_scores, paired_difference
-from core.examples import BatchSource, Examples
 from core.faces import Faces
-from core.inference import inference_ms
-from core.metrics import Predictions, Truth, baseline_predictions, gender_margin, nme_per_face_pct
-from core.names import LANDMARKS, MEAN_FACE
-from core.prediction import predict
-from core.run_folder import RunFolder
+from core.metrics import (
+    Floats,
+    Predictions,
+    Truth,
+    baseline_predictions,
+    gender_margin,
+    nme_per_face_pct,
+    relative_error,
+    score,
+)
+from core.names import LANDMARKS, MEAN_FACE, RELATIVE_ERROR
+from core.prediction import model_loss, prediction_loss
+from core.preparation import Reporter
 from core.splits import Split
-from core.winner import Winner, load_model
+from core.weights import Weights
+from core.winner import Winner
 
 BOOTSTRAP_SEED = 0
 RESAMPLES = 2000
@@ -32,8 +40,9 @@ class Tested:
 
     winner: Winner
     runs: list[Predictions]
-    """Predictions of each seed."""
+    """Predictions of each seed, in the order of the winner's ``replicates``."""
     scores: dict[str, Estimate]
+    """``loss``, the winner's own, has no interval (NaN)."""
     seed_sd: dict[str, float]
     """Spread of each score over seeds."""
     inference_ms: float
@@ -46,54 +55,73 @@ class TestResult:
     """Everything that the report shows."""
 
     truth: Truth
-    images: np.ndarray
+    images: NDArray[np.uint8]
+    """All faces of the data, (M, 3, 224, 224), perhaps on disk."""
+    rows: NDArray[np.int64]
+    """Where the test faces stand in ``images``."""
     files: list[str]
     baseline: dict[str, Estimate]
     tested: list[Tested] = field(default_factory=list)
 
 
 def run_test(
-    run: RunFolder,
     winners: Sequence[Winner],
+    backbone: Weights,
     faces: Faces,
     split: Split,
     device: torch.device,
-    say: Callable[[str], None],
+    cache: Path,
+    report: Reporter,
 ) -> TestResult:
-    """Predict the test faces with every winner and seed, and score them with intervals over faces."""
-    images, landmarks, gender = faces.take(split.test)
-    truth = Truth(gender, landmarks)
+    """Predict the test faces with every winner and seed, and score them with intervals over faces.
+
+    Args:
+        backbone: what all winners of the run started from.
+        cache: where activations of the test faces are kept.
+        report: is told of every piece of work as it begins, and hears how much of it is done.
+
+    Raises:
+        UserError: a winner's weights are missing or damaged.
+    """
+    bench = Bench(faces, split, backbone, device, cache, report)
     train = Truth(faces.gender[split.train], faces.landmarks[split.train])
-    knowing_nothing = baseline_predictions(train, len(gender))
+    knowing_nothing = baseline_predictions(train, len(split.test))
     assert knowing_nothing.landmarks is not None
-    mean_face_N = nme_per_face_pct(knowing_nothing.landmarks, landmarks)
-    reference = float(mean_face_N.mean())
-
-    def scored(predictions: Sequence[Predictions], resamples: int = RESAMPLES) -> dict[str, Estimate]:
-        return bootstrap_scores(
-            predictions, truth, resamples=resamples, seed=BOOTSTRAP_SEED, mean_face_nme_pct=reference
-        )
-
-    baseline = scored([knowing_nothing])
-    result = TestResult(truth, images, [str(faces.file[i]) for i in split.test], baseline)
-    examples = Examples(images, np.arange(len(gender)), landmarks, gender)
+    mean_face_N = nme_per_face_pct(knowing_nothing.landmarks, bench.truth.landmarks)
+    report(f"{MEAN_FACE}: intervals")
+    baseline = _estimates([knowing_nothing], bench.truth, mean_face_N)
+    files = [str(faces.file[index]) for index in split.test]
+    result = TestResult(bench.truth, faces.images, split.test, files, baseline)
     for winner in winners:
-        say(f"testing {winner.label}: {len(winner.folders)} seeds on {len(gender)} faces")
-        runs = []
-        for folder in winner.folders:
-            model = load_model(run, winner, folder, device)
-            precision = winner.config.training.precision
-            runs.append(predict(model, BatchSource(examples, device), precision))
-        time_ms = inference_ms(model, images[0], precision, device)
-        scores = scored(runs)
-        singly = [scored([one], resamples=1) for one in runs]
-        spread = {name: float(np.std([s[name][0] for s in singly], ddof=1)) for name in scores if len(runs) > 1}
-        tested = Tested(winner, runs, scores, spread, time_ms)
-        errors = [nme_per_face_pct(r.landmarks, landmarks) for r in runs if r.landmarks is not None]
-        if errors:
-            tested.gain = paired_difference(mean_face_N, np.mean(errors, axis=0), seed=BOOTSTRAP_SEED)
-        result.tested.append(tested)
+        runs, milliseconds = bench.run(winner)
+        report(f"{winner.label}: intervals")
+        result.tested.append(scored(winner, runs, milliseconds, bench.truth, mean_face_N))
     return result
+
+
+def scored(
+    winner: Winner, runs: list[Predictions], milliseconds: float, truth: Truth, mean_face_nme_pct_N: Floats
+) -> Tested:
+    """The scores of a winner's seeds: their mean with its interval over faces, and their spread."""
+    loss, reference = model_loss(winner.config.training), float(mean_face_nme_pct_N.mean())
+    singly = []
+    for run in runs:
+        scores = score(run, truth)
+        own = {"loss": prediction_loss(run, truth, loss), RELATIVE_ERROR: relative_error(scores, reference)}
+        singly.append(scores | own)
+    mean_loss = float(np.mean([one["loss"] for one in singly]))
+    estimates = {"loss": (mean_loss, math.nan, math.nan)} | _estimates(runs, truth, mean_face_nme_pct_N)
+    spread = {n: float(np.std([one[n] for one in singly], ddof=1)) for n in estimates if len(runs) > 1}
+    tested = Tested(winner, runs, estimates, spread, milliseconds)
+    errors = [nme_per_face_pct(run.landmarks, truth.landmarks) for run in runs if run.landmarks is not None]
+    if errors:
+        tested.gain = paired_difference(mean_face_nme_pct_N, np.mean(errors, axis=0), seed=BOOTSTRAP_SEED)
+    return tested
+
+
+def _estimates(runs: Sequence[Predictions], truth: Truth, mean_face_nme_pct_N: Floats) -> dict[str, Estimate]:
+    reference = float(mean_face_nme_pct_N.mean())
+    return bootstrap_scores(runs, truth, resamples=RESAMPLES, seed=BOOTSTRAP_SEED, mean_face_nme_pct=reference)
 
 
 def scores_table(result: TestResult) -> pd.DataFrame:
@@ -106,7 +134,7 @@ def scores_table(result: TestResult) -> pd.DataFrame:
             row |= dict(zip(("nme_gain_pct", "nme_gain_pct_lo", "nme_gain_pct_hi"), tested.gain, strict=True))
         rows.append(row)
     rows.append({"model": MEAN_FACE} | _columns(result.baseline, {}))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"seeds": "Int64"})  # the last row has none
 
 
 def _columns(scores: dict[str, Estimate], spread: dict[str, float]) -> dict[str, object]:
@@ -119,14 +147,14 @@ def _columns(scores: dict[str, Estimate], spread: dict[str, float]) -> dict[str,
 
 
 def predictions_table(result: TestResult) -> pd.DataFrame:
-    """``predictions.csv``: a row a winner, seed and face."""
+    """``predictions.csv``: a row a winner, seed (by its number among the retrained ones) and face."""
     tables = []
     for tested in result.tested:
-        for index, run in enumerate(tested.runs):
-            table = pd.DataFrame({"model": tested.winner.label, "seed": index, "file": result.files})
+        for number, run in zip(tested.winner.replicates, tested.runs, strict=True):
+            table = pd.DataFrame({"model": tested.winner.label, "seed": number, "file": result.files})
             table["gender"] = result.truth.gender
             if run.gender_logits is not None:
-                table["man_probability"] = 1 / (1 + np.exp(-gender_margin(run.gender_logits)))
+                table["man_probability"] = sigmoid(gender_margin(run.gender_logits))
             if run.landmarks is not None:
                 table["nme_pct"] = nme_per_face_pct(run.landmarks, result.truth.landmarks)
                 names = [f"{name}_{axis}_px" for name in LANDMARKS for axis in "xy"]
@@ -135,11 +163,7 @@ def predictions_table(result: TestResult) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def record_opening(folder: Path) -> list[str]:
-    """Note that the test split is opened now; when it was opened before."""
-    path = folder / "opened.json"
-    before: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps([*before, now]) + "\n")
-    return before
+def sigmoid(logits: Floats) -> Floats:
+    """1 / (1 + e^-x), without overflow for any x."""
+    probabilities: Floats = np.exp(-np.logaddexp(0, -logits))
+    return probabilities

@@ -9,7 +9,7 @@ from core.face_figure import face_figure
 from core.figures import ced_figure, confusion_figure, roc_figure
 from core.final_test import Tested, TestResult
 from core.learning_figure import learning_figure
-from core.looks import save_figure
+from core.looks import look_of, save_figure
 from core.metrics import Predictions, Truth, confusion, gender_margin, nme_per_face_pct
 
 SHOWN_FACES = 8
@@ -18,34 +18,10 @@ SHOWN_FACES = 8
 def write_figures(folder: Path, result: TestResult) -> dict[Path, str]:
     """Draw and save every figure that the winners' tasks allow; path and caption in the order of the report."""
     folder.mkdir(parents=True, exist_ok=True)
-    margins = {
-        t.winner.label: [gender_margin(run.gender_logits) for run in t.runs if run.gender_logits is not None]
-        for t in result.tested
-        if t.runs[0].gender_logits is not None
-    }
-    errors = {
-        t.winner.label: [
-            nme_per_face_pct(run.landmarks, result.truth.landmarks) for run in t.runs if run.landmarks is not None
-        ]
-        for t in result.tested
-        if t.runs[0].landmarks is not None
-    }
-    figures: dict[str, tuple[Figure, str]] = {}
-    if margins:
-        figures["roc"] = (roc_figure(margins, result.truth.gender), "ROC curves, one for each training seed.")
-        counts = {
-            m: np.sum([confusion(run, result.truth.gender) for run in runs], axis=0) for m, runs in margins.items()
-        }
-        figures["confusion"] = (confusion_figure(counts), "Confusion matrices, faces summed over training seeds.")
-    if errors:
-        figures["operating_curve"] = (ced_figure(errors), "Operating curves: share of faces within a threshold of NME.")
+    figures = _gender_figures(result) | _landmark_figures(result)
     for tested in result.tested:
-        caption = (
-            "circles: true landmarks, crosses: predicted; faces from best to worst NME, evenly picked; first seed."
-        )
-        label = tested.winner.label
-        figures[f"predictions_{label}"] = (_faces(tested, result), f"Predictions of the {label} model; {caption}")
-    curves = {t.winner.label: list(t.winner.curves) for t in result.tested}
+        figures[f"predictions_{tested.winner.architecture}"] = (_faces(tested, result), _caption(tested))
+    curves = {str(t.winner.architecture): list(t.winner.curves) for t in result.tested}
     figures["learning_curves"] = (learning_figure(curves), "Learning curves of the retrained winners, a line a seed.")
     written = {}
     for name, (figure, caption) in figures.items():
@@ -53,6 +29,47 @@ def write_figures(folder: Path, result: TestResult) -> dict[Path, str]:
         save_figure(figure, path)
         written[path] = caption
     return written
+
+
+def _gender_figures(result: TestResult) -> dict[str, tuple[Figure, str]]:
+    # By architecture, which has one winner: its label may bear a rank (multitask-2), and a look belongs to a kind.
+    margins = {
+        str(t.winner.architecture): [gender_margin(r.gender_logits) for r in t.runs if r.gender_logits is not None]
+        for t in result.tested
+        if t.runs[0].gender_logits is not None
+    }
+    if not margins:
+        return {}
+    gender = result.truth.gender
+    counts = {kind: np.sum([confusion(run, gender) for run in runs], axis=0) for kind, runs in margins.items()}
+    return {
+        "roc": (roc_figure(margins, gender), "ROC curves, one for each training seed."),
+        "confusion": (confusion_figure(counts), "Confusion matrices, faces summed over training seeds."),
+    }
+
+
+def _landmark_figures(result: TestResult) -> dict[str, tuple[Figure, str]]:
+    true = result.truth.landmarks
+    errors = {
+        str(t.winner.architecture): [nme_per_face_pct(r.landmarks, true) for r in t.runs if r.landmarks is not None]
+        for t in result.tested
+        if t.runs[0].landmarks is not None
+    }
+    caption = "Operating curves: share of faces within a threshold of NME."
+    return {"operating_curve": (ced_figure(errors), caption)} if errors else {}
+
+
+def _caption(tested: Tested) -> str:
+    """What the drawn faces show, by the model's tasks."""
+    winner, first = tested.winner, tested.runs[0]
+    parts = [f"Predictions of the {look_of(winner.architecture).label} model ({winner.label}, its first seed)"]
+    if first.landmarks is not None:
+        parts += ["circles: true landmarks, crosses: predicted", "faces from best to worst NME, evenly picked"]
+    else:
+        parts += ["test faces, evenly picked"]
+    if first.gender_logits is not None:
+        parts += ["bold: a wrong gender"]
+    return "; ".join(parts) + "."
 
 
 def _faces(tested: Tested, result: TestResult) -> Figure:
@@ -68,4 +85,5 @@ def _faces(tested: Tested, result: TestResult) -> Figure:
         None if first.gender_logits is None else first.gender_logits[chosen],
         None if first.landmarks is None else first.landmarks[chosen],
     )
-    return face_figure(result.images[chosen], truth, predictions, str(tested.winner.architecture))
+    images = np.asarray(result.images[result.rows[chosen]])
+    return face_figure(images, truth, predictions, str(tested.winner.architecture))

@@ -13,6 +13,7 @@ from core.names import LANDMARKS, TASKS, Architecture, LandmarkStart, Task
 from core.vgg import BLOCK_ENDS, CHANNELS, POSITIONS, normalised, vgg16_features
 from core.weights import Weights
 
+IMAGENET_WIDTH = 4096  # of the hidden layers of ImageNet's own head
 OUTPUTS: dict[Task, int] = {Task.GENDER: 2, Task.LANDMARKS: 2 * len(LANDMARKS)}
 
 
@@ -74,13 +75,21 @@ class FaceModel(nn.Module):
         outputs = {}
         for name, head in self.heads.items():
             x = self.attention[name](x_bchw) if name in self.attention else x_bchw
-            y = head(x.flatten(1)).float()
-            outputs[Task(name)] = y.unflatten(1, (len(LANDMARKS), 2)) if name == Task.LANDMARKS else y
+            assert isinstance(head, nn.Sequential)
+            y = _in_float32(head[-1], head[:-1](x.flatten(1)))
+            outputs[Task(name)] = y.view(-1, len(LANDMARKS), 2) if name == Task.LANDMARKS else y
         return outputs
 
     def learned_tensors(self) -> dict[str, Tensor]:
         """The tensors that training changes, by name."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+def _in_float32(layer: nn.Module, x: Tensor) -> Tensor:
+    """The last layer under autocast too: a bfloat16 landmark near the middle of the crop is only good to 0.9 px."""
+    with torch.autocast(x.device.type, enabled=False):
+        y: Tensor = layer(x.float())
+    return y
 
 
 def build_model(
@@ -103,9 +112,10 @@ def build_model(
     model = FaceModel(architecture, frozen_blocks, head_width, dropout, d_k)
     model.features.load_state_dict(pretrained.features)
     model.features.to(memory_format=torch.channels_last)
-    for head in model.heads.values():
-        assert isinstance(head, nn.Sequential)
-        _start_from_imagenet(head, pretrained.tensors)
+    if architecture is not Architecture.ATTENTION:  # its heads read positions x d_k, in another order than ImageNet's
+        for head in model.heads.values():
+            assert isinstance(head, nn.Sequential)
+            _start_from_imagenet(head, pretrained.tensors)
     if landmark_start is LandmarkStart.MEAN_FACE and Task.LANDMARKS in model.heads:
         _start_at(model.heads[Task.LANDMARKS][-1], mean_face)  # type: ignore[index]  # a Sequential
     return model
@@ -113,11 +123,10 @@ def build_model(
 
 @torch.no_grad()
 def _start_from_imagenet(head: nn.Sequential, pretrained: Mapping[str, Tensor]) -> None:
-    for index in (0, 3):
-        for kind in ("weight", "bias"):
-            source, target = pretrained.get(f"classifier.{index}.{kind}"), getattr(head[index], kind)
-            if source is not None and source.shape == target.shape:
-                target.copy_(source)
+    hidden = {f"classifier.{i}.{kind}": getattr(head[i], kind) for i in (0, 3) for kind in ("weight", "bias")}
+    if all(name in pretrained and pretrained[name].shape == target.shape for name, target in hidden.items()):
+        for name, target in hidden.items():
+            target.copy_(pretrained[name])
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from core.weights import (
 )
 
 DRAWN = "drawn"
+AUTO, IMAGENET, RANDOM = "auto", "imagenet", "random"  # weights that are no file
 CALIBRATION_FACES = 64
 
 Say = Callable[[str], None]
@@ -36,7 +37,7 @@ def load_faces(data: str, drawn_faces: int, drawn_seed: int, cache: Path, report
     return load_celeba_faces(Path(data), cache, report("decoding faces"))
 
 
-def load_weights(weights: str, faces: Faces, split: Split, say: Say) -> Weights:
+def load_weights(weights: str, faces: Faces, split: Split, say: Say, report: Reporter) -> Weights:
     """Weights by what the user asked for: ``auto``, ``imagenet``, ``random`` or a file.
 
     ``auto`` is ImageNet's, or, for drawn faces only, calibrated random filters where ImageNet's cannot be had.
@@ -44,22 +45,24 @@ def load_weights(weights: str, faces: Faces, split: Split, say: Say) -> Weights:
     Raises:
         UserError: the file is no VGG-16; ImageNet weights cannot be had and the faces are not drawn.
     """
-    if weights == "random":
-        return _random_weights(faces, split)
-    if weights not in ("auto", "imagenet"):
+    if weights == RANDOM:
+        say("weights: random filters, calibrated on the training faces")
+        return _random_weights(faces, split, report)
+    if weights not in (AUTO, IMAGENET):
         return weights_from_file(Path(weights))
+    say("weights: ImageNet's, from torchvision's cache or downloaded")
     try:
         return imagenet_weights()
     except WeightsUnavailableError:
-        if weights == "imagenet" or faces.source != DRAWN:
+        if weights == IMAGENET or faces.source != DRAWN:
             raise
-    say("no ImageNet weights within reach: random filters, calibrated on the drawn faces, take their place")
-    return _random_weights(faces, split)
+    say("weights: those cannot be had here; random filters, calibrated on the drawn faces, take their place")
+    return _random_weights(faces, split, report)
 
 
-def _random_weights(faces: Faces, split: Split) -> Weights:
+def _random_weights(faces: Faces, split: Split, report: Reporter) -> Weights:
     images, _, _ = faces.take(split.train[:CALIBRATION_FACES])
-    return calibrated_random_weights(torch.from_numpy(images), seed=0)
+    return calibrated_random_weights(torch.from_numpy(images), 0, report("calibrating random filters, layer"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from core.bootstrap import Estimate
 from core.final_test import Tested, TestResult
-from core.names import MAN, MEAN_FACE, Task
+from core.names import MAN, MEAN_FACE
 from core.published import published_table
 
 HEADS = {
@@ -30,42 +30,58 @@ HEADS = {
     "ced_auc10": "CED area to 10 %",
     "landmark_l1": "L1 (of the crop)",
     "relative_error": "relative error",
+    "loss": "loss (own)",
     "inference_ms": "inference (ms)",
 }
 GENDER = ("gender_auc", "gender_accuracy", "gender_precision", "gender_recall", "gender_f1", "gender_ce")
 LANDMARKS = ("nme_pct", "nme_std_pct", "fr10_pct", "fr10_face_pct", "ced_auc100", "ced_auc10", "landmark_l1")
-BOTH = ("relative_error", "inference_ms")
-VALIDATION = ("relative_error", "gender_auc", "gender_accuracy", "nme_pct", "fr10_pct")
+BOTH = ("relative_error", "loss")
+CERTAINTY = 0.95
+
+Row = dict[str, Any]
+"""A row of a table: ``name``, ``kind`` (ours, baseline or paper) and ``cells``."""
 
 
 def write_report(
-    path: Path, result: TestResult, search: Mapping[str, Any], before: Sequence[str], figures: Mapping[Path, str]
+    path: Path,
+    result: TestResult,
+    search: Mapping[str, Any],
+    before: Sequence[str],
+    others: Mapping[str, Sequence[str]],
+    figures: Mapping[Path, str],
 ) -> str:
-    """The page as text; figures are PNG files with their captions."""
-    men = int((result.truth.gender == MAN).sum())
+    """The page as text.
+
+    Args:
+        path: where the page will be, RUN/test/report.html; it gives the run its name.
+        search: the run's ``search.json`` with ``tested`` (when) and ``test_device``.
+        before: when this run had opened the test faces before.
+        others: when other runs have, by name.
+        figures: PNG files with their captions.
+    """
+    men, faces = int((result.truth.gender == MAN).sum()), len(result.truth.gender)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((files("core") / "report.html").read_text(encoding="utf-8"))
     return template.render(
         name=path.parent.parent.name,
-        test_faces=len(result.truth.gender),
-        women=len(result.truth.gender) - men,
+        test_faces=faces,
+        women=faces - men,
         men=men,
-        faces=search["faces"],
+        faces=len(result.images),
         source=Path(str(search["plan"]["data"])).name,
-        weights=search["weights"],
+        weights=search.get("weights", "unknown"),
         when=search["tested"],
         device=search["test_device"],
         before=before,
-        tables=[
-            _scores("Gender", GENDER, result),
-            _scores("Landmarks", LANDMARKS, result),
-            _scores("Both", BOTH, result),
-        ],
+        others=others,
+        persons_unknown=search.get("identity_known") is False,
+        unseen_pct=number("_pct", 100 * unseen_share(faces)),
+        tables=_tests(result),
         gains=[_gain(tested) for tested in result.tested if tested.gain is not None],
         figures=[
             {"data": base64.b64encode(image.read_bytes()).decode(), "caption": text} for image, text in figures.items()
         ],
-        validation=_validation(result),
+        validation=_validations(result, search.get("baseline_validation") or {}),
         settings=_settings(result),
     )
 
@@ -77,20 +93,30 @@ def number(name: str, value: Any) -> str:
     return f"{value:.2f}" if name.endswith(("_pct", "_ms")) else f"{value:.4f}"
 
 
-def _scores(title: str, names: Sequence[str], result: TestResult) -> dict[str, Any]:
-    rows = []
-    for tested in result.tested:
-        if any(name in tested.scores for name in names):
+def unseen_share(faces: int) -> float:
+    """The largest share of wrong faces with which ``faces`` right ones in a row are not yet a 5 % surprise.
+
+    The one-sided 95 % bound of Clopper and Pearson (1934) for none wrong: (1 - share)^faces = 0.05.
+    """
+    return 1 - float((1 - CERTAINTY) ** (1 / faces))
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
+    """A table of the rows that have a value."""
+    known = [row for row in rows if any(cell["value"] != "-" for cell in row["cells"])]
+    return {"title": title, "heads": [HEADS[name] for name in names], "rows": known}
+
+
+def _tests(result: TestResult) -> list[dict[str, Any]]:
+    tables = []
+    for title, names in (("Gender", GENDER), ("Landmarks", LANDMARKS), ("Both", (*BOTH, "inference_ms"))):
+        rows = []
+        for tested in result.tested:
             estimates = {**tested.scores, "inference_ms": (tested.inference_ms, math.nan, math.nan)}
             rows.append({"name": tested.winner.label, "kind": "ours", "cells": _cells(names, estimates)})
-    rows.append({"name": MEAN_FACE, "kind": "baseline", "cells": _cells(names, result.baseline)})
-    tasks = [t for t, prefix in ((Task.GENDER, GENDER), (Task.LANDMARKS, LANDMARKS)) if set(names) <= set(prefix)]
-    paper = published_table(6)
-    for row in paper.to_dict("records"):
-        known = {str(k): (float(v), math.nan, math.nan) for k, v in row.items() if k in names and not pd.isna(v)}
-        if known and (tasks or "inference_ms" in known):
-            rows.append({"name": f"paper: {row['architecture']}", "kind": "paper", "cells": _cells(names, known)})
-    return {"title": title, "heads": [HEADS[name] for name in names], "rows": rows}
+        rows.append({"name": MEAN_FACE, "kind": "baseline", "cells": _cells(names, result.baseline)})
+        tables.append(_table(title, names, [*rows, *_paper(6, names)]))
+    return tables
 
 
 def _cells(names: Sequence[str], estimates: Mapping[str, Estimate]) -> list[dict[str, str]]:
@@ -100,6 +126,19 @@ def _cells(names: Sequence[str], estimates: Mapping[str, Estimate]) -> list[dict
         interval = "" if math.isnan(low) else f"{number(name, low)} to {number(name, high)}"
         cells.append({"value": number(name, value), "interval": interval})
     return cells
+
+
+def _plain(names: Sequence[str], values: Mapping[Any, Any]) -> list[dict[str, str]]:
+    """Cells without intervals."""
+    return [{"value": number(name, values.get(name)), "interval": ""} for name in names]
+
+
+def _paper(table: int, names: Sequence[str]) -> list[Row]:
+    """Rows of one of the paper's tables."""
+    return [
+        {"name": f"paper: {row['architecture']}", "kind": "paper", "cells": _plain(names, row)}
+        for row in published_table(table).to_dict("records")
+    ]
 
 
 def _gain(tested: Tested) -> str:
@@ -112,21 +151,24 @@ def _gain(tested: Tested) -> str:
     )
 
 
-def _validation(result: TestResult) -> dict[str, Any]:
-    rows = []
-    for tested in result.tested:
-        row = tested.winner.row
-        cells = []
-        for name in VALIDATION:
-            key = name if name == "relative_error" else f"val_{name}"
-            value, spread = row.get(key), row.get(f"{key}_sd")
-            tail = "" if spread is None or pd.isna(spread) else f" +- {number(name, spread)}"
-            cells.append({"value": number(name, value) + tail})
-        rows.append({"name": tested.winner.label, "kind": "ours", "cells": cells})
-    for known in published_table(5).to_dict("records"):
-        cells = [{"value": number(name, known.get(name))} for name in VALIDATION]
-        rows.append({"name": f"paper: {known['architecture']}", "kind": "paper", "cells": cells})
-    return {"heads": [HEADS[name] for name in VALIDATION], "rows": rows}
+def _validations(result: TestResult, baseline: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The winners' rows of ``winners.csv``; ``baseline`` has metrics without ``val_``."""
+    tables = []
+    for title, names in (("Gender", GENDER), ("Landmarks", LANDMARKS), ("Both", BOTH)):
+        rows = [{"name": t.winner.label, "kind": "ours", "cells": _spreads(names, t.winner.row)} for t in result.tested]
+        rows.append({"name": MEAN_FACE, "kind": "baseline", "cells": _plain(names, baseline)})
+        tables.append(_table(title, names, [*rows, *_paper(5, names)]))
+    return tables
+
+
+def _spreads(names: Sequence[str], row: Mapping[str, Any]) -> list[dict[str, str]]:
+    cells = []
+    for name in names:
+        key = name if name == "relative_error" else f"val_{name}"
+        spread = number(name, row.get(f"{key}_sd"))
+        tail = "" if spread == "-" else f"+- {spread}"
+        cells.append({"value": number(name, row.get(key)), "interval": tail})
+    return cells
 
 
 def _settings(result: TestResult) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from core.atomic import write_text
 from core.names import HIGHER_IS_BETTER
-from core.session import Session
+from core.session import DivergedError, Session
 
 CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing checkpoints, which may hold gigabytes
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Retraining:
 
     ``weights.safetensors`` (learned tensors of the best epoch), ``config.json`` and ``curve.csv`` are there together
     once :attr:`done`. Until then ``checkpoint.pt`` is renewed every 20 s, and a new ``Retraining`` over the same
-    folder goes on from it, on the same curve.
+    folder goes on from it, on the same curve. A run that diverges ends with the best epoch before, if it had one.
     """
 
     def __init__(self, session: Session, objective: Objective, epochs: int, folder: Path, record: dict[str, Any]):
@@ -55,25 +56,38 @@ class Retraining:
         self.record = record
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
+        self.diverged = ""
         self.saved_at = time.monotonic()
+        self.saving_seconds = 0.0
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
     @property
     def done(self) -> bool:
-        """Whether all epochs are trained."""
-        return self.session.epoch >= self.epochs
+        """Whether all epochs are trained, or no more can be."""
+        return bool(self.diverged) or self.session.epoch >= self.epochs
 
     def run_epoch(self) -> dict[str, float]:
-        """Train an epoch; keep the weights if it is the best so far; write what is due."""
-        metrics = self.session.run_epoch()
+        """Train an epoch; keep the weights if it is the best so far; write what is due.
+
+        Raises:
+            DivergedError: in the first epoch, so that there is nothing to keep.
+        """
+        try:
+            metrics = self.session.run_epoch()
+        except DivergedError as error:
+            if not self.best:
+                raise
+            self.diverged = str(error)
+            self._finish()
+            return self.curve[-1]
         best = min((self.objective.cost(row) for row in self.curve), default=math.inf)
         if not self.best or self.objective.cost(metrics) < best:
             self.best = {name: t.detach().cpu().clone() for name, t in self.session.learned_tensors().items()}
         self.curve.append(metrics)
         if self.done:
             self._finish()
-        elif time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+        elif time.monotonic() - self.saved_at > max(CHECKPOINT_SECONDS, self.saving_seconds / CHECKPOINT_SHARE):
             self._checkpoint()
         return metrics
 
@@ -82,11 +96,13 @@ class Retraining:
         return min(self.curve, key=self.objective.cost)
 
     def _checkpoint(self) -> None:
+        start = time.monotonic()
         partial = self.folder / ".checkpoint.partial"
         state = {"session": self.session.state_dict(), "best": self.best, "curve": self.curve, "record": self.record}
         torch.save(state, partial)
         partial.replace(self.folder / "checkpoint.pt")
         self.saved_at = time.monotonic()
+        self.saving_seconds = self.saved_at - start
 
     def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
@@ -106,7 +122,10 @@ class Retraining:
         write_text(self.folder / "curve.csv", curve.to_csv(index=False))
         partial.replace(self.folder / "weights.safetensors")
         best = self.best_row()
-        write_text(self.folder / "config.json", json.dumps({**self.record, "best": best}, indent=2) + "\n")
+        write_text(
+            self.folder / "config.json",
+            json.dumps({**self.record, "diverged": self.diverged, "best": best}, indent=2) + "\n",
+        )
         (self.folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -119,7 +138,8 @@ def finished_record(folder: Path, record: dict[str, Any]) -> dict[str, Any] | No
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
-    best = found.pop("best")
+    best: dict[str, Any] = found.pop("best")
+    found.pop("diverged", None)
     return best if found == json.loads(json.dumps(record)) else None
 
 
@@ -127,3 +147,11 @@ def clear_other(folder: Path, record: dict[str, Any]) -> None:
     """Remove what another winner left in ``folder``."""
     if (folder / "config.json").is_file() and finished_record(folder, record) is None:
         shutil.rmtree(folder)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a run killed while it wrote left in ``folder``, and the checkpoint of one that ended."""
+    for path in folder.glob(".*.partial"):
+        path.unlink()
+    if (folder / "config.json").is_file():
+        (folder / "checkpoint.pt").unlink(missing_ok=True)

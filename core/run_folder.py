@@ -1,12 +1,20 @@
 """Where a search keeps what: STORAGE/NAME and the files in it."""
 
 import json
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from core.atomic import write_text
 from core.errors import UserError
+
+WRITTEN = ("plan", "workers", "precision", "data_fingerprint", "split_fingerprint", "weights_sha256")
+"""What every ``search.json`` holds, among other things."""
 
 
 class RunFolder:
@@ -40,12 +48,26 @@ class RunFolder:
         if not self.search.is_file():
             raise UserError(f"{self.path}: no run here (a run's folder holds search.json)")
         try:
-            data = json.loads(self.search.read_text(encoding="utf-8"))
+            data: dict[str, Any] = json.loads(self.search.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{self.search}: not JSON ({error})") from None
-        if not isinstance(data, dict) or "plan" not in data:
-            raise UserError(f"{self.search}: not written by a search (no 'plan' in it)")
+        missing = [key for key in WRITTEN if not isinstance(data, dict) or key not in data]
+        if missing:
+            raise UserError(f"{self.search}: not written by a search (no {missing[0]!r} in it)")
         return data
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run, which exists, for the length of the block.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise UserError(f"{self.path}: another process is working on this run") from None
 
     def write_search(self, data: dict[str, Any]) -> None:
         """Write ``search.json`` whole."""
@@ -62,6 +84,9 @@ def new_run(storage: Path, name: str) -> RunFolder:
         raise UserError(f"run name {name!r}: use 1 to 100 letters, digits, '.', '_' and '-', beginning with no sign")
     if (storage / name).exists():
         raise UserError(f"{storage / name} exists; choose another --name, or go on with it: --resume {name}")
+    home = next(parent for parent in (storage / name).absolute().parents if parent.exists())
+    if not home.is_dir() or not os.access(home, os.W_OK):
+        raise UserError(f"{home}: must be a folder that can be written to, for the run {name}")
     return RunFolder(storage / name)
 
 

@@ -8,4 +8,5 @@ def derived_seed(seed: int, *path: int) -> int:
 
     Different paths give independent seeds (numpy's SeedSequence); the same path gives the same one anywhere.
     """
-    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])
+    # Its length is part of the path: SeedSequence pads with zeros, so that (7,) and (7, 0) would be the same.
+    return int(np.random.SeedSequence([seed, len(path), *path]).generate_state(1)[0])

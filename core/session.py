@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,11 @@ from torch import Tensor
 
 from core.config import Config
 from core.examples import Batch, BatchSource, Examples, mirrored
-from core.losses import gender_loss, joint_loss, landmark_loss
-from core.metrics import Predictions, baseline_scores, relative_error, score
+from core.metrics import baseline_scores, relative_error, score
 from core.models import build_model
-from core.names import CROP, RELATIVE_ERROR, Precision, Task
+from core.names import CROP, RELATIVE_ERROR, Precision
 from core.optimizers import build_optimizer
-from core.prediction import frozen_input, predict, truth_of
+from core.prediction import frozen_input, model_loss, predict, prediction_loss, truth_of
 from core.seeds import derived_seed
 from core.weights import Weights
 
@@ -67,13 +65,7 @@ class Session:
         ).to(device)
         training = config.training
         self.optimizer = build_optimizer(training.optimizer, self.model.learned_tensors().values(), training.lr, device)
-        self.landmark_loss: Callable[[Tensor, Tensor], Tensor] = landmark_loss(
-            training.landmark_loss,
-            beta=training.smooth_l1_beta,
-            delta=training.huber_delta,
-            w=training.wing_w,
-            epsilon=training.wing_epsilon,
-        )
+        self.loss = model_loss(training)
 
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch, then score the whole validation set.
@@ -95,7 +87,7 @@ class Session:
         return {
             "epoch": self.epoch,
             "train_loss": train_loss,
-            "val_loss": self._validation_loss(predictions),
+            "val_loss": prediction_loss(predictions, self.truth, self.loss),
             **{f"val_{name}": value for name, value in scores.items()},
             RELATIVE_ERROR: relative_error(scores, self.mean_face_nme_pct),
             "seconds_per_epoch": time.perf_counter() - start,
@@ -114,7 +106,7 @@ class Session:
             self.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 outputs = self.model(frozen_input(self.model, shown.inputs))
-            loss = self._loss(outputs, shown)
+            loss = self.loss(outputs, shown.landmarks, shown.gender)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
             self.optimizer.step()
             total += loss.detach() * len(shown.gender)
@@ -130,28 +122,6 @@ class Session:
             torch.where(chosen[:, None, None], landmarks, batch.landmarks),
             batch.gender,
         )
-
-    def _loss(self, outputs: dict[Task, Tensor], batch: Batch) -> Tensor:
-        """The loss of the model's task, or equation 17 over both."""
-        losses = {}
-        if Task.GENDER in outputs:
-            losses[Task.GENDER] = gender_loss(outputs[Task.GENDER], batch.gender)
-        if Task.LANDMARKS in outputs:
-            losses[Task.LANDMARKS] = self.landmark_loss(outputs[Task.LANDMARKS], batch.landmarks)
-        if len(losses) == 1:
-            return next(iter(losses.values()))
-        training = self.config.training
-        return joint_loss(losses[Task.GENDER], losses[Task.LANDMARKS], training.lambda1, training.lambda2)
-
-    def _validation_loss(self, predictions: Predictions) -> float:
-        outputs = {}
-        if predictions.gender_logits is not None:
-            outputs[Task.GENDER] = torch.from_numpy(predictions.gender_logits)
-        if predictions.landmarks is not None:
-            outputs[Task.LANDMARKS] = torch.from_numpy(predictions.landmarks / np.float32(CROP))
-        source = self.validation_source
-        whole = Batch(torch.empty(0), source.landmarks.cpu(), source.gender.cpu())
-        return float(self._loss(outputs, whole))
 
     def learned_tensors(self) -> dict[str, Tensor]:
         """The tensors that training changes, by name; live, not copies."""

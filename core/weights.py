@@ -2,9 +2,11 @@
 
 import hashlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -17,6 +19,7 @@ from core.errors import UserError
 from core.vgg import normalised, vgg16_features
 
 HEAD_LAYERS = ("classifier.0", "classifier.3")  # the two hidden layers of ImageNet's own head
+CALIBRATED = "random filters, calibrated on faces"
 DOWNLOAD_TIMEOUT_S = 15.0
 
 HOW_TO_GET_WEIGHTS = (
@@ -39,6 +42,10 @@ class Weights:
     source: str
     digest: str
     """SHA-256 over names, shapes and values."""
+
+    def without_head(self) -> "Weights":
+        """The convolutions alone, under the same digest: what models that make their heads anew start from."""
+        return Weights({k: t for k, t in self.tensors.items() if k.startswith("features.")}, self.source, self.digest)
 
     @property
     def features(self) -> dict[str, Tensor]:
@@ -118,7 +125,7 @@ def imagenet_weights() -> Weights:
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # torch.hub sets none, and a dropped packet would hang the search
     try:
         tensors = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except (URLError, HTTPException, OSError, EOFError, RuntimeError, UnpicklingError) as error:
         raise WeightsUnavailableError(
             f"no ImageNet weights for VGG-16 ({_first_line(error)}); {HOW_TO_GET_WEIGHTS}"
         ) from error
@@ -128,7 +135,7 @@ def imagenet_weights() -> Weights:
 
 
 @torch.no_grad()
-def calibrated_random_weights(images: Tensor, seed: int) -> Weights:
+def calibrated_random_weights(images: Tensor, seed: int, progress: Callable[[int, int], None] | None = None) -> Weights:
     """Random convolutions, scaled layer by layer so that every channel has mean 0 and variance 1 on ``images``.
 
     Plain random networks of this depth give nearly the same features for every face. Setting each channel's scale and
@@ -138,11 +145,14 @@ def calibrated_random_weights(images: Tensor, seed: int) -> Weights:
     Args:
         images: uint8, (N, 3, 224, 224); some dozens are enough.
         seed: of the random filters.
+        progress: called after each layer with the number done and of all.
     """
     generator = torch.Generator().manual_seed(seed)
     features = vgg16_features(device="cpu")
     activations = normalised(images).contiguous(memory_format=torch.channels_last)
-    for layer in features:
+    for index, layer in enumerate(features, 1):
+        if progress is not None:
+            progress(index, len(features))
         if not isinstance(layer, nn.Conv2d):
             activations = layer(activations)
             continue
@@ -155,4 +165,4 @@ def calibrated_random_weights(images: Tensor, seed: int) -> Weights:
         layer.bias.copy_(-mean / std)
         activations.sub_(mean[:, None, None]).div_(std[:, None, None])
     tensors = {f"features.{name}": tensor.clone() for name, tensor in features.state_dict().items()}
-    return Weights(tensors, f"random filters, calibrated on faces (seed {seed})", _digest(tensors))
+    return Weights(tensors, f"{CALIBRATED} (seed {seed})", _digest(tensors))

@@ -1,6 +1,7 @@
-"""Winners as a search left them: found, read back and made into models."""
+"""Winners as a search left them: found, checked, read back and made into models."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from core.config import Config, config_from_flat
 from core.errors import UserError
 from core.models import FaceModel
-from core.names import Architecture
+from core.names import MEAN_FACE, Architecture
 from core.run_folder import RunFolder
+from core.weights import Weights, weights_from_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +26,8 @@ class Winner:
 
     label: str
     config: Config
+    replicates: tuple[int, ...]
+    """The seeds' numbers, ascending; ``folders`` and ``curves`` are in their order."""
     folders: tuple[Path, ...]
     curves: tuple[pd.DataFrame, ...]
     row: dict[str, Any]
@@ -38,39 +43,113 @@ def read_winners(run: RunFolder) -> list[Winner]:
     """The first-ranked winner of each kind of model in a run.
 
     Raises:
-        UserError: the search has not ended, or a file of a winner is missing or damaged.
+        UserError: the search has not ended, or a file of a winner is missing, damaged or of another winner.
     """
     if not run.winners.is_file():
         raise UserError(f"{run.path}: no winners yet; finish the search first: --resume {run.path.name}")
-    table = pd.read_csv(run.winners)
-    return [_read(run, dict(row)) for _, row in table[table["rank"] == 1].iterrows()]
+    table = _candidates(run.winners)
+    winners = [_read(run, {str(k): v for k, v in row.items()}) for _, row in table[table["rank"] == 1].iterrows()]
+    if not winners:
+        raise UserError(f"{run.winners}: no row of rank 1; go on with the search: --resume {run.path.name}")
+    return winners
+
+
+def _candidates(path: Path) -> pd.DataFrame:
+    """The rows of ``winners.csv`` that are models; the baseline's has no rank, which makes floats of all ranks."""
+    try:
+        table = pd.read_csv(path)
+        models = table[table["model"] != MEAN_FACE]
+        whole = {name: models[name].astype("Int64").astype("int64") for name in ("rank", "trial", "seeds")}
+        return models.assign(**whole)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: not the table of winners that a search writes ({_first_line(error)})") from None
 
 
 def _read(run: RunFolder, row: dict[str, Any]) -> Winner:
-    label = str(row["model"])
-    folders = sorted(path.parent for path in (run.path / "winners" / label).glob("seed-*/config.json"))
-    if not folders:
-        raise UserError(f"{run.path}/winners/{label}: no retrained weights here")
-    record = json.loads((folders[0] / "config.json").read_text(encoding="utf-8"))
-    curves = tuple(pd.read_csv(folder / "curve.csv") for folder in folders)
-    return Winner(label, config_from_flat(record["config"]), tuple(folders), curves, row)
+    label, trial, seeds = str(row["model"]), int(row["trial"]), int(row["seeds"])
+    folders = _seed_folders(run.path / "winners" / label)
+    resume = f"go on with the run: --resume {run.path.name}"
+    configs = []
+    for folder in folders.values():
+        found, config = _record(folder / "config.json")
+        if found != trial:
+            listed = f"{run.winners.name} lists trial {trial}"
+            raise UserError(f"{folder}: retrained from trial {found}, {listed}; {resume}")
+        configs.append(config)
+    if len(folders) != seeds or not folders:
+        place = run.path / "winners" / label
+        raise UserError(f"{place}: {len(folders)} retrained seeds, {run.winners.name} lists {seeds}; {resume}")
+    if configs.count(configs[0]) != seeds:
+        raise UserError(f"{run.path / 'winners' / label}: its seeds differ in their settings; {resume}")
+    curves = tuple(_curve(folder / "curve.csv") for folder in folders.values())
+    return Winner(label, configs[0], tuple(folders), tuple(folders.values()), curves, row)
 
 
-def load_model(run: RunFolder, winner: Winner, folder: Path, device: torch.device) -> FaceModel:
+def _seed_folders(place: Path) -> dict[int, Path]:
+    """The finished seeds of a winner by number; ``config.json`` is written last."""
+    named = ((re.fullmatch(r"seed-([0-9]+)", path.parent.name), path.parent) for path in place.glob("*/config.json"))
+    return dict(sorted((int(match[1]), folder) for match, folder in named if match))
+
+
+def _record(path: Path) -> tuple[object, Config]:
+    """The trial and the configuration that a seed was retrained from."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record["trial"], config_from_flat(record["config"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
+        raise UserError(f"{path}: not the record of a retrained winner ({_first_line(error)})") from None
+
+
+def _curve(path: Path) -> pd.DataFrame:
+    try:
+        curve = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a learning curve ({_first_line(error)})") from None
+    if curve.empty or "epoch" not in curve or curve.select_dtypes("number").shape != curve.shape:
+        raise UserError(f"{path}: not a learning curve (it must have a row of numbers for each epoch)")
+    return curve
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def read_backbone(run: RunFolder) -> Weights:
+    """The convolutions that all winners of a run started from.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return weights_from_file(run.backbone)
+
+
+def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.device) -> FaceModel:
     """The model of one seed: the run's backbone with what this winner learned laid over it.
 
     Raises:
-        UserError: a file is missing, damaged or of another model.
+        UserError: the seed's weights are missing, damaged or of another model.
     """
     settings = winner.config.model
-    model = FaceModel(
-        settings.architecture, settings.frozen_blocks, settings.head_width, settings.dropout, settings.d_k
-    )
-    path = folder / "weights.safetensors"
-    try:
-        tensors = {**load_file(run.backbone), **load_file(path)}
-        model.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{path}: not the weights of this winner ({str(error).splitlines()[0][:200]})") from None
+    with torch.device("meta"):  # random heads of 120 million parameters each would only be overwritten
+        model = FaceModel(
+            settings.architecture, settings.frozen_blocks, settings.head_width, settings.dropout, settings.d_k
+        )
+    learned = _learned(folder / "weights.safetensors", model.learned_tensors())
+    started = {f"features.{name}": tensor for name, tensor in backbone.features.items()}
+    model.load_state_dict({**started, **learned}, assign=True)
     model.features.to(memory_format=torch.channels_last)
     return model.to(device).eval()
+
+
+def _learned(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable as weights ({_first_line(error)})") from None
+    for name in sorted(set(expected) | set(tensors)):
+        shapes = [tuple(held[name].shape) if name in held else "missing" for held in (tensors, expected)]
+        if shapes[0] != shapes[1]:
+            raise UserError(f"{path}: not the weights of this winner ({name} is {shapes[0]}, must be {shapes[1]})")
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise UserError(f"{path}: {name} holds values that are not finite")
+    return {name: tensor.float() for name, tensor in tensors.items()}

@@ -6,7 +6,11 @@ Writes RUN/test: scores.csv, predictions.csv, figures and report.html.
 """
 
 import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import pandas as pd
@@ -15,18 +19,48 @@ from torch.utils.tensorboard import SummaryWriter
 
 from core.atomic import write_text
 from core.cache_folder import default_cache
+from core.device import make_repeatable
 from core.errors import UserError, run_script
-from core.final_test import predictions_table, record_opening, run_test, scores_table
+from core.faces import Faces
+from core.final_test import TestResult, predictions_table, run_test, scores_table
 from core.gallery import write_figures
+from core.openings import opened_elsewhere, record_opening
 from core.preparation import load_faces
 from core.report import number, write_report
 from core.run_folder import RunFolder
-from core.splits import read_split
-from core.winner import read_winners
+from core.splits import Split, read_split
+from core.weights import Weights
+from core.winner import Winner, load_model, read_backbone, read_winners
 from tune.plan import plan_from_json
-from tune.progress import Counter
+from tune.progress import Counter, Progress, clock
 
 SHOWN = ("gender_auc", "gender_accuracy", "nme_pct", "fr10_pct", "relative_error")
+
+
+class Doing:
+    """What is being done: said when it begins, and, while it lasts, how much of it is done."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.text = "beginning"
+
+    def __call__(self, title: str) -> Callable[[int, int], None]:
+        """Begin a piece of work; the result hears how much of how much is done."""
+        self.say(title)
+        self.text = title
+
+        def hear(done: int, total: int) -> None:
+            self.text = f"{title}, {done}/{total}"
+
+        return hear
+
+    def say(self, text: str) -> None:
+        """A line that stays; on a terminal it takes the place of the one that changes."""
+        print(f"\r\x1b[K{text}" if sys.stdout.isatty() else text, flush=True)
+
+    def line(self) -> str:
+        """The work under way and the time since the test began."""
+        return f"{self.text}; {clock(time.monotonic() - self.start)}"
 
 
 def main() -> None:
@@ -36,30 +70,77 @@ def main() -> None:
     parser.add_argument("--data", metavar="DIR", help="where the faces are now, if they have moved")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
     arguments = parser.parse_args()
-    run = RunFolder(arguments.run)
+    run = RunFolder(arguments.run.resolve())  # so that "." has a name too
     search = run.read_search()
+    with run.lock():
+        winners, backbone = read_winners(run), read_backbone(run)
+        faces, split = read_faces(run, search, arguments.data, arguments.cache)
+        doing = Doing()
+        with Progress(doing.line):
+            check_weights(winners, backbone, doing)
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            make_repeatable(device)  # as in training
+            before, others = open_test(run, search, doing)
+            result = run_test(winners, backbone, faces, split, device, arguments.cache, doing)
+            table = scores_table(result)
+            write_text(run.test / "scores.csv", table.to_csv(index=False))
+            write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
+            report = write_page(run, search, result, (before, others), device, doing)
+            doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
+    print_scores(table)
+    print(f"report: {report}")
+
+
+def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache: Path) -> tuple[Faces, Split]:
+    """The faces and the split of the run, and no others."""
     plan = plan_from_json(search["plan"], str(run.search))
-    winners = read_winners(run)
-    faces = load_faces(arguments.data or plan.data, plan.drawn_faces, 0, arguments.cache, Counter)
+    data = moved or plan.data
+    faces = load_faces(data, plan.drawn_faces, 0, cache, Counter)
     if faces.fingerprint != search["data_fingerprint"]:
-        raise UserError(f"{arguments.data or plan.data}: not the faces of this run (their content has changed)")
+        raise UserError(f"{data}: not the faces of this run (their content has changed)")
     split = read_split(run.split, faces)
-    before = record_opening(run.test)
+    if split.fingerprint(faces.file) != search["split_fingerprint"]:
+        raise UserError(f"{run.split}: not the split that the search was made with (the file has changed)")
+    return faces, split
+
+
+def check_weights(winners: Sequence[Winner], backbone: Weights, doing: Doing) -> None:
+    """Load every model once and let it go: one that cannot be loaded must not cost an opening of the test split."""
+    folders = [(winner, folder) for winner in winners for folder in winner.folders]
+    progress = doing("checking the winners' weights")
+    for done, (winner, folder) in enumerate(folders, 1):
+        load_model(backbone, winner, folder, torch.device("cpu"))
+        progress(done, len(folders))
+
+
+def open_test(run: RunFolder, search: dict[str, Any], doing: Doing) -> tuple[list[str], dict[str, list[str]]]:
+    """Record that the test split is opened; when this run had opened it before, and when others had."""
+    others = opened_elsewhere(run, search)
+    before = record_opening(run)
     if before:
-        print(f"note: the test split of this run has been opened before: {', '.join(before)}")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    result = run_test(run, winners, faces, split, device, lambda text: print(text, flush=True))
-    table = scores_table(result)
-    write_text(run.test / "scores.csv", table.to_csv(index=False))
-    write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
+        doing.say(f"note: the test split of this run has been opened before: {', '.join(before)}")
+    for name, dates in others.items():
+        doing.say(f"note: the same test faces have been opened by run {name} on {', '.join(dates)}")
+    return before, others
+
+
+def write_page(
+    run: RunFolder,
+    search: dict[str, Any],
+    result: TestResult,
+    openings: tuple[list[str], dict[str, list[str]]],
+    device: torch.device,
+    doing: Doing,
+) -> Path:
+    """Figures, report and TensorBoard's copies of the figures; where the report is."""
+    doing("drawing figures")
     figures = write_figures(run.test / "figures", result)
     search["tested"] = pd.Timestamp.now("UTC").strftime("%Y-%m-%d %H:%M UTC")
     search["test_device"] = torch.cuda.get_device_name() if device.type == "cuda" else "a CPU"
     report = run.test / "report.html"
-    write_text(report, write_report(report, result, search, before, figures))
+    write_text(report, write_report(report, result, search, *openings, figures))
     show_in_tensorboard(run, figures)
-    print_scores(table)
-    print(f"report: {report}")
+    return report
 
 
 def print_scores(table: pd.DataFrame) -> None:

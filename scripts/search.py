@@ -11,23 +11,33 @@ import argparse
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from core.cache_folder import default_cache
 from core.config import KEYS
 from core.errors import UserError, run_script
+from core.names import Precision
 from core.preparation import DRAWN
 from core.run_folder import RunFolder, free_name, new_run
 from search_spaces.catalogue import SPACES, find_space
-from tune.cluster import start_ray
+from search_spaces.space import Space
+from tune.cluster import Machine, plan_workers, start_ray
+from tune.materials import Materials, Place
 from tune.plan import OBJECTIVES, Plan, Profile, parse_settings, plan_from_json, settled_space
 from tune.progress import clock
 from tune.report import print_winners
-from tune.search import Place, Search
+from tune.retrain import retrain
+from tune.run import create_run
+from tune.search import Search
 from tune.study import Sampler
 
 WHERE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address"}
-"""Options that say where a search runs; --resume takes these and --trials, all else stands in the run's search.json."""
+"""Options that say where a search runs."""
+
+CHANGEABLE = WHERE | {"trials", "max_failures", "time_budget", "data", "weights"}
+"""What --resume takes; all else stands in the run's search.json."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,38 +87,85 @@ def main() -> None:
         raise UserError(f"--space NAME is needed: {', '.join(SPACES)}, or --resume NAME")
     if "://" in given.get("storage", ""):
         raise UserError(f"--storage {given['storage']}: must be a folder that every node can reach under this path")
-    storage = Path(given.get("storage", "runs"))
-    if given.get("describe"):
+    if "resume" in given:
+        resume(given)
+    elif given.get("describe"):
         print(described(given))
-        return
+    else:
+        begin(given)
+
+
+def begin(given: dict[str, Any]) -> None:
+    """A new run."""
+    settings = parse_settings(given.get("set", []))
+    if "drawn_faces" in given and given.get("data", DRAWN) != DRAWN:
+        raise UserError("--drawn-faces: there is nothing to draw when --data gives the faces")
+    space = find_space(given["space"])
+    storage = Path(given.get("storage", "runs"))
+    run = new_run(storage, given.get("name") or free_name(storage, space.name))
+    machine = started(given)
+    plan = new_plan(given, space, settings, machine.gpus)
+    workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
+    materials = Materials(plan, Place(given.get("cache", default_cache()), workers), say)
+    create_run(run, plan, materials, shlex.join(["python", *sys.argv]))
+    with run.lock():
+        work(run, plan, materials)
+
+
+def resume(given: dict[str, Any]) -> None:
+    """Go on with a run."""
+    extra = sorted(set(given) - CHANGEABLE)
+    if extra:
+        raise UserError(f"--resume takes its plan from the run; --{extra[0].replace('_', '-')} cannot change it")
+    run = RunFolder(Path(given.get("storage", "runs")) / given["resume"])
+    recorded = run.read_search()
+    with run.lock():
+        plan = plan_from_json(recorded["plan"], str(run.search))
+        changes = {key: given[key] for key in CHANGEABLE - WHERE if key in given}
+        plan = replace(plan, **changes)
+        workers = given.get("workers", recorded["workers"]["count"])
+        gpus = given.get("gpus_per_trial", recorded["workers"]["gpus"])
+        place = Place(
+            given.get("cache", default_cache()),
+            plan_workers(workers, gpus, started(given)),
+            Precision(recorded["precision"]),
+        )
+        materials = Materials(plan, place, say)
+        materials.check_same(recorded, str(run.search))
+        run.write_search({**recorded, "plan": materials.settled_plan()})
+        work(run, plan, materials)
+
+
+def started(given: dict[str, Any]) -> Machine:
+    """Ray, started or joined."""
+    say("joining Ray" if "address" in given else "starting Ray")
+    machine = start_ray(given.get("address"))
+    say(f"{machine.cores} cores, {machine.gpus:g} GPUs")
+    return machine
+
+
+def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
+    """What a new run and a resumed one have in common: search, retrain, say what came out."""
     start = time.monotonic()
-    run, recorded = (opened(given, storage)) if "resume" in given else (None, {})
-    if run is None:
-        settings = parse_settings(given.get("set", []))
-        space = find_space(given["space"])
-        name = given.get("name") or free_name(storage, space.name)
-        run = new_run(storage, name)
-    cores, gpus = start_ray(given.get("address"))
-    if recorded:
-        plan = plan_from_json({**recorded["plan"], **{k: given[k] for k in ("trials",) if k in given}}, str(run.search))
-    else:
-        plan = new_plan(given, space, settings, gpus)
-    say(f"run {run.path}: space {plan.space['name']}, profile {plan.profile}, {cores} cores, {gpus:g} GPUs")
-    place = Place(given.get("cache", default_cache()), cores, gpus, given.get("workers"), given.get("gpus_per_trial"))
-    search = Search(plan, run, place, say)
-    if recorded:
-        search.check_same(recorded)
-        run.write_search({**recorded, "plan": plan.to_json()})
-    else:
-        search.begin(shlex.join(["python", *sys.argv]))
-    winners = search.go()
-    print_winners(winners, search.baseline(), plan)
+    workers = materials.workers
+    say(
+        f"run {run.path}: space {plan.space['name']}, profile {plan.profile}, {materials.precision}, "
+        f"{workers.count} worker{'s' if workers.count > 1 else ''} with {workers.threads} threads"
+        + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
+    )
+    try:
+        ledger = Search(plan, run, materials).go()
+        winners = retrain(plan, run, materials, ledger, say)
+    except KeyboardInterrupt:
+        say(f"interrupted; nothing that ended is lost. Go on with: --resume {run.path.name}")
+        raise
+    print_winners(winners, plan)
     say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {run.path}")
     say(f"next: python scripts/final_test.py {run.path}      (opens the test split, once)")
     say(f"      tensorboard --logdir {run.path}")
 
 
-def new_plan(given: dict[str, object], space: object, settings: dict[str, object], gpus: float) -> Plan:
+def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus: float) -> Plan:
     """A plan from the options of a new run."""
     asked = str(given.get("profile", "auto"))
     profile = Profile(asked) if asked != "auto" else (Profile.PAPER if gpus else Profile.FAST)
@@ -117,24 +174,15 @@ def new_plan(given: dict[str, object], space: object, settings: dict[str, object
     names = set(Plan.__dataclass_fields__) - {"space", "profile"}
     options = {key: value for key, value in given.items() if key in names}
     if "sampler" in options:
-        options["sampler"] = Sampler(str(options["sampler"]))
-    return Plan(space=settled_space(space, profile, settings).to_json(), profile=profile, **options)  # type: ignore[arg-type]
+        options["sampler"] = Sampler(options["sampler"])
+    return Plan(space=settled_space(space, profile, settings).to_json(), profile=profile, **options)
 
 
-def opened(given: dict[str, object], storage: Path) -> tuple[RunFolder, dict[str, object]]:
-    """The run to resume and its ``search.json``."""
-    extra = sorted(set(given) - WHERE - {"trials"})
-    if extra:
-        raise UserError(f"--resume takes its plan from the run; --{extra[0].replace('_', '-')} cannot change it")
-    run = RunFolder(storage / str(given["resume"]))
-    return run, run.read_search()
-
-
-def described(given: dict[str, object]) -> str:
+def described(given: dict[str, Any]) -> str:
     """The space as it would be searched."""
     profile = Profile(str(given.get("profile", "fast")).replace("auto", "fast"))
-    settings = parse_settings(given.get("set", []))  # type: ignore[arg-type]
-    return settled_space(find_space(str(given["space"])), profile, settings).describe()
+    settings = parse_settings(given.get("set", []))
+    return settled_space(find_space(given["space"]), profile, settings).describe()
 
 
 def say(text: str) -> None:

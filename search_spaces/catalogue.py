@@ -23,5 +23,8 @@ def find_space(name: str) -> Space:
         return SPACES[name]
     path = Path(name)
     if path.suffix == ".json" and path.is_file():
-        return space_from_text(path.read_text(encoding="utf-8", errors="replace"), name)
+        try:
+            return space_from_text(path.read_text(encoding="utf-8", errors="replace"), name)
+        except OSError as error:
+            raise UserError(f"{name}: cannot be read ({error.strerror})") from None
     raise UserError(f"unknown space {name!r}; must be one of {', '.join(SPACES)} or a .json file that describes one")

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 from core.config import check_value
@@ -22,6 +23,8 @@ class Float:
 
     def __post_init__(self) -> None:
         _check_bounds(self.low, self.high, self.log)
+        object.__setattr__(self, "low", float(self.low))  # JSON writes 1.0 as 1
+        object.__setattr__(self, "high", float(self.high))
 
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
@@ -107,7 +110,7 @@ class Space:
         order = list(self.parameters)
         for key, condition in self.conditions.items():
             parent = self.parameters.get(condition.parent)
-            if key not in order or not isinstance(parent, Choice) or order.index(condition.parent) > order.index(key):
+            if key not in order or not isinstance(parent, Choice) or order.index(condition.parent) >= order.index(key):
                 raise UserError(f"space {self.name}: {key} must depend on a choice before it, got {condition.parent!r}")
             if not set(condition.values) <= set(parent.values):
                 raise UserError(f"space {self.name}: {key} depends on values that {condition.parent} never takes")
@@ -127,7 +130,8 @@ class Space:
 
     def with_fixed(self, settings: Mapping[str, Any]) -> "Space":
         """The same space with some settings fixed; a parameter among them no longer varies."""
-        values = {key: check_value(key, value) for key, value in settings.items()}
+        checked = {key: check_value(key, value) for key, value in settings.items()}
+        values = {key: str(v) if isinstance(v, StrEnum) else v for key, v in checked.items()}
         parameters = dict(self.parameters)
         for key, value in values.items():
             if key == "architecture" and value not in self.values_of(key, ""):
@@ -198,7 +202,7 @@ def space_from_json(data: Any) -> Space:
             for key, given in data.get("conditions", {}).items()
         }
         return Space(str(data["name"]), str(data.get("summary", "")), parameters, conditions, dict(data["fixed"]))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise UserError(f"not a search space: {type(error).__name__} {error}") from None
 
 
@@ -206,10 +210,10 @@ def space_from_text(text: str, place: str) -> Space:
     """A space from JSON text; ``place`` names it in errors."""
     try:
         return space_from_json(json.loads(text))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{place}: not JSON ({error})") from None
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
+    except (ValueError, RecursionError) as error:  # json's own errors, and numbers of more digits than Python converts
+        raise UserError(f"{place}: not JSON ({error})") from None
 
 
 def _values(parameter: Parameter) -> tuple[Value, ...]:

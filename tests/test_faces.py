@@ -22,7 +22,7 @@ def celeba(tmp_path: Path) -> Path:
 
 def caches(cache: Path) -> list[str]:
     """What is in a cache folder, the lock apart."""
-    return sorted(path.name for path in cache.glob("*") if path.name != "faces.lock")
+    return sorted(path.name for path in cache.glob("*") if path.suffix != ".lock")
 
 
 def repaint(path: Path, grey: int) -> None:

@@ -14,8 +14,17 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # resuming reads our files, not Ray's snapshot
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C must reach us: Ray would end the search as if it were over
     "TUNE_RESULT_BUFFER_LENGTH": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # what ASHA compares is made from a result, not in it
 }
 for _name, _value in _QUIET.items():
     os.environ.setdefault(_name, _value)
+
+
+def keep_ray_on_loopback() -> None:
+    """Let the Ray that a search starts for itself listen on 127.0.0.1 alone; before anything imports Ray.
+
+    Ray has this switch for systems where clusters are not supported, but it works on every one.
+    """
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -11,6 +11,7 @@ from core.names import METRICS, RELATIVE_ERROR
 from core.run_folder import RunFolder
 from search_spaces.space import Choice, Float, Int, Parameter, Space
 
+BEST = "best"  # what a trial's row of trials.csv holds: its best epoch
 HEADLINE = (RELATIVE_ERROR, "val_gender_auc", "val_nme_pct", "val_loss")
 
 
@@ -30,7 +31,7 @@ class Board:
         """Announce every parameter of the space, so that one absent from the first trial shows too."""
         with SummaryWriter(str(self.run.path)) as writer:
             domains = [hparams.HParam(name, _domain(p)) for name, p in self.space.parameters.items()]
-            metrics = [hparams.Metric(name) for name in HEADLINE]
+            metrics = [hparams.Metric(f"{BEST}/{name}", display_name=name) for name in HEADLINE]
             _add(writer, hparams.hparams_config_pb(domains, metrics))
 
     def epoch(self, number: int, row: dict[str, Any]) -> None:
@@ -44,7 +45,7 @@ class Board:
         _add(writer, hparams.hparams_pb(config, trial_id=f"trial-{number:04d}"))
         for name in HEADLINE:
             if name in best:
-                writer.add_scalar(f"best/{name}", best[name], int(best["epoch"]))
+                writer.add_scalar(f"{BEST}/{name}", best[name], int(best["epoch"]))
         writer.close()
         del self.writers[str(folder)]
 
@@ -59,17 +60,18 @@ class Board:
         self.writers.clear()
 
     def _scalars(self, folder: Path, row: dict[str, Any]) -> None:
-        writer = self._writer(folder)
+        # What an earlier process wrote from this epoch on is void: the trial started over or went on from a checkpoint.
+        writer = self._writer(folder, purge_step=int(row["epoch"]))
         for name in ("train_loss", *(f"val_{metric}" for metric in METRICS), RELATIVE_ERROR, "seconds_per_epoch"):
             value = row.get(name)
             if value is not None and math.isfinite(value):
                 writer.add_scalar(name, value, int(row["epoch"]))
         writer.flush()
 
-    def _writer(self, folder: Path) -> SummaryWriter:
+    def _writer(self, folder: Path, purge_step: int | None = None) -> SummaryWriter:
         key = str(folder)
         if key not in self.writers:
-            self.writers[key] = SummaryWriter(key)
+            self.writers[key] = SummaryWriter(key, purge_step=purge_step)
         return self.writers[key]
 
 
@@ -80,7 +82,8 @@ def _add(writer: SummaryWriter, summary: Any) -> None:
 
 def _domain(parameter: Parameter) -> Any:
     if isinstance(parameter, Choice):
-        return hparams.Discrete(list(parameter.values))
+        kinds = {type(value) for value in parameter.values}
+        return hparams.Discrete([value if len(kinds) == 1 else str(value) for value in parameter.values])
     if isinstance(parameter, Int):
         return hparams.IntInterval(parameter.low, parameter.high)
     assert isinstance(parameter, Float)

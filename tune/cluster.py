@@ -1,6 +1,7 @@
 """Starting Ray on this machine, or joining a cluster."""
 
 import logging
+import math
 import os
 import warnings
 from dataclasses import dataclass
@@ -15,6 +16,19 @@ from core.errors import UserError
 # kernel after each step and faults them in again page by page; keeping them makes a step 1.5 to 1.9 times faster.
 WORKER_ENVIRONMENT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 
+# Faces are memory-mapped files, not objects; what travels is the weights, 59 MB, or 537 MB with ImageNet's own head.
+# Ray reserves this much, and takes memory only for what is in it.
+OBJECT_STORE_BYTES = 1200 * 2**20
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What Ray has: cores and GPUs of all nodes, and the cores of the largest one."""
+
+    cores: int
+    gpus: float
+    node_cores: int
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -25,8 +39,8 @@ class Workers:
     gpus: float
 
 
-def plan_workers(count: int | None, gpus_per_trial: float | None, cores: int, gpus: float) -> Workers:
-    """Workers for a machine or cluster with ``cores`` and ``gpus``.
+def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machine) -> Workers:
+    """Workers for a machine or cluster.
 
     By default one worker a GPU; without GPUs one worker for every four cores, because heads are bound by memory
     bandwidth, which more workers would only share.
@@ -34,7 +48,10 @@ def plan_workers(count: int | None, gpus_per_trial: float | None, cores: int, gp
     Raises:
         UserError: more workers than cores, or more GPUs than there are.
     """
+    cores, gpus = machine.cores, machine.gpus
     per_trial = (1.0 if gpus else 0.0) if gpus_per_trial is None else gpus_per_trial
+    if not 0 <= per_trial < math.inf:
+        raise UserError(f"--gpus-per-trial must be a number from 0, got {per_trial:g}")
     if per_trial > gpus:
         raise UserError(f"--gpus-per-trial {per_trial:g}: this machine or cluster has {gpus:g} GPUs")
     most = cores if per_trial == 0 else min(cores, int(gpus / per_trial + 1e-9))
@@ -42,11 +59,12 @@ def plan_workers(count: int | None, gpus_per_trial: float | None, cores: int, gp
     chosen = default if count is None else count
     if not 1 <= chosen <= most:
         raise UserError(f"--workers {chosen}: must be from 1 to {most} with {cores} cores and {gpus:g} GPUs")
-    return Workers(chosen, max(1, cores // chosen), per_trial)
+    # A worker lives on one node; asking for more cores than the largest has would wait for ever.
+    return Workers(chosen, max(1, min(cores // chosen, machine.node_cores)), per_trial)
 
 
-def start_ray(address: str | None) -> tuple[int, float]:
-    """Start Ray here, or join the cluster at ``address``; the number of cores and of GPUs.
+def start_ray(address: str | None) -> Machine:
+    """Start Ray here, or join the cluster at ``address``.
 
     Raises:
         UserError: no cluster there.
@@ -56,22 +74,34 @@ def start_ray(address: str | None) -> tuple[int, float]:
     warnings.filterwarnings("ignore", module=r"ray\..*")  # about Ray's own internals; users can't act on them
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        os.environ.setdefault(
-            "RAY_AUTH_MODE", "disabled"
-        )  # a private instance on loopback; no token in the home folder
-        cores, gpus = os.cpu_count() or 1, torch.cuda.device_count()
-        ray.init(
-            num_cpus=cores,
-            num_gpus=gpus,
-            include_dashboard=False,
-            object_store_memory=200 * 2**20,  # faces are memory-mapped files, not objects
-            runtime_env={"env_vars": WORKER_ENVIRONMENT},
-            **options,
-        )
+        _start_private_ray(options)
     else:
-        try:
-            ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(f"--address {address}: no Ray cluster there ({str(error).splitlines()[0][:150]})") from None
+        _join_cluster(address, options)
     total = ray.cluster_resources()
-    return int(total.get("CPU", 1)), float(total.get("GPU", 0))
+    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    return Machine(int(total.get("CPU", 1)), float(total.get("GPU", 0)), max([1, *nodes]))
+
+
+def _start_private_ray(options: dict[str, Any]) -> None:
+    # On loopback alone (tune.keep_ray_on_loopback), it needs no token in the user's home folder.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    # Ray's own watch on memory would end the search with an error; the kernel's ends one worker, which is replaced.
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+    ray.init(
+        address="local",  # not any cluster that Ray finds on this machine
+        num_cpus=os.cpu_count() or 1,
+        num_gpus=torch.cuda.device_count(),
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        **options,
+    )
+
+
+def _join_cluster(address: str, options: dict[str, Any]) -> None:
+    if address.startswith("ray://"):
+        raise UserError(f"--address {address}: run this on a node of the cluster with --address auto instead")
+    try:
+        ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"--address {address}: no Ray cluster there ({str(error).splitlines()[0][:150]})") from None

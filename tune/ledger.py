@@ -20,7 +20,7 @@ REWRITE_SECONDS = 1.0
 
 
 class Status(StrEnum):
-    """Where a trial is. ``stopped``: by ASHA or at the end of the time budget (the reason says so)."""
+    """Where a trial is. ``stopped``: by ASHA, or when the search ended (the reason says why)."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -50,7 +50,8 @@ class Entry:
 
     def best(self, objective: Objective) -> dict[str, Any]:
         """Metrics of the best epoch; empty before the first."""
-        return min(self.curve, key=objective.cost) if self.curve else {}
+        curve = self.curve  # the progress line's thread reads it while another may start the trial over
+        return min(curve, key=objective.cost) if curve else {}
 
 
 class Ledger:
@@ -73,7 +74,7 @@ class Ledger:
         entry = self.entries[number]
         row = {name: result[name] for name in CURVE_COLUMNS if name in result} | {"trial": number}
         entry.curve = [old for old in entry.curve if old["epoch"] < row["epoch"]] + [row]
-        new = not self.curves_path.exists()
+        new = not self.curves_path.exists() or not self.curves_path.stat().st_size
         with self.curves_path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, CURVE_COLUMNS, lineterminator="\n")
             if new:
@@ -126,11 +127,15 @@ class Ledger:
             write_text(self.trials_path, self.table().to_csv(index=False))
             self.written_at = time.monotonic()
 
+    def _now(self) -> list[Entry]:
+        """The trials at this moment: the progress line is made in a thread of its own."""
+        return list(self.entries.values())
+
     def count(self, *statuses: Status) -> int:
         """How many trials have one of these statuses."""
-        return sum(entry.status in statuses for entry in self.entries.values())
+        return sum(entry.status in statuses for entry in self._now())
 
     def ranked(self) -> list[Entry]:
         """Trials with at least one epoch that did not fail, best first."""
-        scored = [e for e in self.entries.values() if e.curve and e.status is not Status.FAILED]
+        scored = [e for e in self._now() if e.curve and e.status is not Status.FAILED]
         return sorted(scored, key=lambda e: (self.objective.cost(e.best(self.objective)), e.number))

@@ -1,5 +1,6 @@
 """What a user asked for, checked before anything starts, and kept in ``search.json`` so that a run can be resumed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
@@ -10,7 +11,7 @@ from core.errors import UserError
 from core.names import METRICS, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
 from core.preparation import DRAWN
 from core.retraining import Objective
-from search_spaces.space import Space, Value, space_from_json
+from search_spaces.space import Int, Space, Value, space_from_json
 from tune.study import Sampler
 
 OBJECTIVES = (RELATIVE_ERROR, *(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR and "std" not in name))
@@ -59,10 +60,13 @@ class Plan:
         for name, (low, high) in rules.items():
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"--{name.replace('_', '-')} must be from {low} to {high}, got {getattr(self, name)}")
-        if self.time_budget is not None and not self.time_budget > 0:
+        if self.time_budget is not None and not 0 < self.time_budget < math.inf:
             raise UserError(f"--time-budget must be seconds above 0, got {self.time_budget}")
-        if not self.reduction > 1:
+        if not 1 < self.reduction < math.inf:
             raise UserError(f"--reduction must be above 1, got {self.reduction}")
+        for key in ("split_seed", "precision"):
+            if key in self.search_space().parameters:
+                raise UserError(f"{key} must be the same in every trial of a search, so it can only be fixed (--set)")
         self._check_objective()
 
     def _check_objective(self) -> None:
@@ -84,8 +88,10 @@ class Plan:
 
     def frozen_blocks(self) -> tuple[int, ...]:
         """Numbers of frozen blocks that trials may have."""
-        ends = [int(v) for v in self.search_space().values_of("frozen_blocks", 0)]
-        return tuple(range(min(ends), max(ends) + 1))
+        space = self.search_space()
+        values = [int(v) for v in space.values_of("frozen_blocks", 0)]
+        drawn_between = isinstance(space.parameters.get("frozen_blocks"), Int)
+        return tuple(range(min(values), max(values) + 1)) if drawn_between else tuple(values)
 
     def aim(self) -> Objective:
         """The objective, with its direction."""

@@ -4,10 +4,11 @@ from typing import Any
 
 from ray.tune import Callback, Stopper
 
-from core.retraining import Objective
 from tune.board import Board
 from tune.ledger import ENDED, Entry, Ledger, Status
 from tune.study import Study
+
+LOSSES = 3  # times that a trial may be lost before it began
 
 
 class Recorder(Callback):
@@ -18,41 +19,49 @@ class Recorder(Callback):
         self.study = study
         self.board = board
         self.epochs = epochs
+        self.lost: dict[int, int] = {}
+        """How often each trial was lost before it began."""
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker took the trial; also after it was lost with its worker, and starts over."""
-        number = trial.config["number"]
-        if number not in self.ledger.entries:
-            self.ledger.add(number, trial.config["parameters"])
-        self.ledger.entries[number].status = Status.RUNNING
-        self.ledger.forget_curve(number)
+        entry = self._entry(trial)
+        entry.status = Status.RUNNING
+        self.ledger.forget_curve(entry.number)
         self.ledger.write()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """An epoch, or the reason why there are no more."""
-        number = trial.config["number"]
+        entry = self._entry(trial)
         if "failure" in result:
-            self.ledger.entries[number].reason = result["failure"]
+            entry.reason = result["failure"]
             return
-        self.ledger.record(number, result)
-        self.board.epoch(number, self.ledger.entries[number].curve[-1])
+        self.ledger.record(entry.number, result)
+        self.board.epoch(entry.number, entry.curve[-1])
         self.ledger.write()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial trained all its epochs, failed by itself, or was stopped."""
-        entry = self.ledger.entries[trial.config["number"]]
+        entry = self._entry(trial)
         if entry.reason:
             self.end(entry, Status.FAILED)
         else:
             self.end(entry, Status.FINISHED if len(entry.curve) >= self.epochs else Status.STOPPED)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Its worker died more often than is allowed."""
-        entry = self.ledger.entries[trial.config["number"]]
-        entry.reason = "its worker process died each time it was tried"
+        """Its worker died more often than is allowed, or before the trial began: then it is tried again later."""
+        entry = self._entry(trial)
+        if entry.status is Status.PENDING and self.lost.get(entry.number, 0) < LOSSES:
+            self.lost[entry.number] = self.lost.get(entry.number, 0) + 1
+            return
+        entry.reason = _reason(trial)
         self.end(entry, Status.FAILED)
+
+    def _entry(self, trial: Any) -> Entry:
+        """The trial's entry; Ray may speak of a trial before it says that it started."""
+        number = trial.config["number"]
+        return self.ledger.entries.get(number) or self.ledger.add(number, trial.config["parameters"])
 
     def end(self, entry: Entry, status: Status) -> None:
         """Say everywhere that a trial is over."""
@@ -67,11 +76,19 @@ class Recorder(Callback):
 
 
 class FailureLimit(Stopper):
-    """Ends a search in which trial after trial fails: most likely something is wrong that no other trial mends."""
+    """Ends a search in which too many trials fail: most likely something is wrong that no other trial mends.
+
+    Failures before a resume do not count: whoever resumes has mended what was wrong, or knows why.
+    """
 
     def __init__(self, ledger: Ledger, most: int) -> None:
         self.ledger = ledger
         self.most = most
+        self.before = ledger.count(Status.FAILED)
+
+    def count(self) -> int:
+        """Trials that failed since this search was started or resumed."""
+        return self.ledger.count(Status.FAILED) - self.before
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Single trials are stopped elsewhere."""
@@ -79,16 +96,16 @@ class FailureLimit(Stopper):
 
     def stop_all(self) -> bool:
         """Whether too many failed."""
-        return self.ledger.count(Status.FAILED) > self.most
+        return self.count() > self.most
 
 
 class RetrainRecorder(Callback):
     """Epochs of the winners, for progress, TensorBoard and the reasons of failures."""
 
-    def __init__(self, board: Board, objective: Objective) -> None:
+    def __init__(self, board: Board) -> None:
         self.board = board
-        self.objective = objective
         self.epochs: dict[str, int] = {}
+        self.first: dict[str, int] = {}
         self.failures: dict[str, str] = {}
 
     def on_trial_result(
@@ -100,12 +117,25 @@ class RetrainRecorder(Callback):
             self.failures[place] = result["failure"]
             return
         self.epochs[place] = int(result["epoch"])
+        self.first.setdefault(place, int(result["epoch"]))
         self.board.winner_epoch(trial.config["job"]["folder"], result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its worker died more often than is allowed."""
-        place = _place(trial)
-        self.failures[place] = "its worker process died each time it was tried"
+        self.failures[_place(trial)] = _reason(trial)
+
+    def progress(self) -> tuple[int, int]:
+        """Epochs that are done in all, and those among them that a run before this one had done."""
+        return sum(self.epochs.copy().values()), sum(first - 1 for first in self.first.copy().values())
+
+
+def _reason(trial: Any) -> str:
+    """Why Ray gave a trial up, in one line."""
+    error = trial.get_error()
+    name = type(error).__name__ if error is not None else ""
+    if "Died" in name or not name:
+        return "its worker process died each time it was tried"
+    return f"{name}: {' '.join(str(error).split())[-300:]}"
 
 
 def _place(trial: Any) -> str:

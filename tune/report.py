@@ -4,19 +4,16 @@ from typing import Any
 
 import pandas as pd
 
-from core.names import MEAN_FACE
 from tune.plan import Plan
 
 SHOWN = ("relative_error", "val_gender_auc", "val_gender_accuracy", "val_nme_pct", "val_fr10_pct")
 
 
-def print_winners(winners: pd.DataFrame, baseline: dict[str, float], plan: Plan) -> None:
+def print_winners(winners: pd.DataFrame, plan: Plan) -> None:
     """Validation scores of the winners as mean +- spread over seeds, beside what knowing nothing scores."""
     print(f"\nwinners, retrained for {plan.retrain_epochs} epochs with {plan.retrain_seeds} seeds (validation faces):")
     header = ["model", *(name.removeprefix("val_") for name in SHOWN), "settings"]
     rows = [[str(w["model"]), *(_cell(w, name) for name in SHOWN), _settings(w)] for _, w in winners.iterrows()]
-    knowing_nothing = [baseline.get(name.removeprefix("val_"), float("nan")) for name in SHOWN]
-    rows.append([MEAN_FACE, *(f"{value:.3f}" for value in knowing_nothing), ""])
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -42,12 +42,12 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("optuna").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of TPE's joint modelling
-        _drop_torn_line(journal)
+        _mend(journal)
         self.space = space
         self.sampler = sampler
         self.seed = seed
         self.study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal))),
+            storage=JournalStorage(JournalFileBackend(str(journal.resolve()))),
             study_name=STUDY_NAME,
             load_if_exists=True,
             direction="minimize",
@@ -55,7 +55,19 @@ class Study:
 
     def known(self) -> dict[int, dict[str, Any]]:
         """Parameters of every trial so far, by number."""
-        return {trial.number: dict(trial.params) for trial in self.study.get_trials(deepcopy=False)}
+        trials = self.study.get_trials(deepcopy=False)
+        return {t.number: dict(t.params) if t.state.is_finished() else self._completed(t) for t in trials}
+
+    def _completed(self, frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
+        """The parameters of a trial that may have been cut off while they were drawn: Optuna keeps the known ones."""
+        self._seed(frozen.number)
+        return self._draw(optuna.trial.Trial(self.study, frozen._trial_id))
+
+    def _seed(self, number: int) -> None:
+        self.study.sampler = build_sampler(self.sampler, derived_seed(self.seed, 0, number))
+
+    def _draw(self, trial: optuna.trial.Trial) -> dict[str, Any]:
+        return self.space.draw(lambda key, parameter: _suggest(trial, key, parameter))
 
     def ended(self) -> dict[int, tuple[str, str]]:
         """Status and reason of every trial that ended, by number."""
@@ -67,10 +79,9 @@ class Study:
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Number and parameters of a new trial."""
-        number = len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = build_sampler(self.sampler, derived_seed(self.seed, 0, number))
+        self._seed(len(self.study.get_trials(deepcopy=False)))
         trial = self.study.ask()
-        return trial.number, self.space.draw(lambda key, parameter: _suggest(trial, key, parameter))
+        return trial.number, self._draw(trial)
 
     def tell(self, number: int, status: str, cost: float | None, epochs: int, reason: str) -> None:
         """Record how a trial ended; ``cost`` is its best objective as a number to minimise, None if it has none."""
@@ -97,8 +108,12 @@ def _suggest(trial: optuna.trial.Trial, key: str, parameter: Parameter) -> Any:
     return trial.suggest_float(key, parameter.low, parameter.high, log=parameter.log)
 
 
-def _drop_torn_line(journal: Path) -> None:
-    """A killed process may have left half a line at the end, onto which the next record would be written."""
+def _mend(journal: Path) -> None:
+    """Mend what a killed process may have left: half a line, onto which the next record would be written, and a lock.
+
+    The caller holds the run's own lock, so nobody else is writing.
+    """
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
     if journal.is_file():
         content = journal.read_bytes()
         if not content.endswith(b"\n"):

@@ -9,6 +9,7 @@ import torch
 from ray import tune as ray_tune
 
 from core.config import Config, config_from_flat
+from core.device import make_repeatable
 from core.preparation import Inputs
 from core.retraining import Objective, Retraining
 from core.seeds import derived_seed
@@ -41,6 +42,7 @@ class Bench:
         torch.set_num_threads(workload.threads)
         self.workload = workload
         self.device = torch.device("cuda" if workload.gpu else "cpu")
+        make_repeatable(self.device)
         self.arrays = {blocks: np.load(given.path, mmap_mode="r") for blocks, given in workload.inputs.items()}
 
     def session(self, parameters: dict[str, Any], *path: int) -> Session:
@@ -63,6 +65,8 @@ def guarded_epoch(run: Any) -> dict[str, Any]:
     try:
         result: dict[str, Any] = run()
     except Exception as error:  # whatever it was is recorded as the trial's reason
+        if "CUDA error" in str(error):
+            raise  # this process can use its GPU no more; Ray starts another one and tries the trial again
         return {"failure": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "done": True}
     return result
 
@@ -78,6 +82,7 @@ class SearchTrial(ray_tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start another trial in this process."""
         self.session: Session | None = None  # let the old model go before the new one is made
+        torch.cuda.empty_cache()  # nothing happens where there is no GPU
         self.job = new_config
         return True
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.names import Architecture
+from core.names import MEAN_FACE, Architecture
 from core.retraining import Objective
 from tune.ledger import METRIC_COLUMNS, Entry
 
@@ -37,12 +37,17 @@ def choose(ranked: Sequence[Entry], fixed: Mapping[str, Any], top_k: int) -> lis
 
 
 def winners_table(
-    candidates: Sequence[Candidate], best: Mapping[str, Sequence[Mapping[str, Any]]], objective: Objective
+    candidates: Sequence[Candidate],
+    best: Mapping[str, Sequence[Mapping[str, Any]]],
+    objective: Objective,
+    baseline: Mapping[str, float],
 ) -> pd.DataFrame:
-    """``winners.csv``: a row a candidate, ranked within its kind of model by the mean objective over seeds.
+    """``winners.csv``: a row a candidate, ranked within its kind of model by the mean objective over seeds, and a last
+    row with what knowing nothing scores.
 
     Args:
         best: metrics of the best epoch of each seed, by label.
+        baseline: scores of the mean face and the share of men, without ``val_``.
     """
     rows = []
     for candidate in candidates:
@@ -63,4 +68,7 @@ def winners_table(
     table["cost"] = [objective.cost(row) for row in rows]
     table = table.sort_values(["architecture", "cost"], kind="stable")
     table.insert(1, "rank", table.groupby("architecture").cumcount() + 1)
-    return table.sort_values(["rank", "cost"], kind="stable").drop(columns="cost").reset_index(drop=True)
+    table = table.sort_values(["rank", "cost"], kind="stable").drop(columns="cost").reset_index(drop=True)
+    nothing = {name: baseline[key] for name in METRIC_COLUMNS if (key := name.removeprefix("val_")) in baseline}
+    table = table.astype({"rank": "Int64", "trial": "Int64", "seeds": "Int64"})
+    return pd.concat([table, pd.DataFrame([{"model": MEAN_FACE, **nothing}])], ignore_index=True)

@@ -1,0 +1,114 @@
+"""What a search works with: faces and their split, weights, prepared inputs, workers and precision."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.config import Config, config_from_flat
+from core.device import best_precision
+from core.errors import UserError
+from core.metrics import Truth, baseline_scores
+from core.models import IMAGENET_WIDTH
+from core.names import Architecture, Precision
+from core.preparation import AUTO, DRAWN, IMAGENET, RANDOM, Inputs, load_faces, load_weights, prepare_inputs
+from core.splits import split_faces
+from core.weights import CALIBRATED, Weights
+from tune.cluster import Workers
+from tune.plan import Plan
+from tune.progress import Counter
+from tune.trainable import input_key
+
+SAME = ("data_fingerprint", "split_fingerprint", "weights_sha256", "precision")
+"""What a resumed run must have in common with its beginning."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a search runs, as opposed to what it searches."""
+
+    cache: Path
+    workers: Workers
+    precision: Precision | None = None
+    """Of the run that is resumed."""
+
+
+class Materials:
+    """Everything that is prepared once, before the first trial."""
+
+    def __init__(self, plan: Plan, place: Place, say: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.workers = place.workers
+        # A driver on a cluster's head may see no GPU while its workers have some: what is asked for decides.
+        self.worker_device = torch.device("cuda" if place.workers.gpus else "cpu")
+        self.device = torch.device("cuda" if place.workers.gpus and torch.cuda.is_available() else "cpu")
+        space = plan.search_space()
+        fixed = config_from_flat(space.fixed)
+        self.precision = self._precision(fixed, place)
+        self.faces = load_faces(plan.data, plan.drawn_faces, 0, place.cache, Counter)
+        self.split = split_faces(self.faces.gender, self.faces.identity, fixed.data.split_seed)
+        if not self.faces.identity_known:
+            say(f"note: {plan.data} has no identity file, so images of one person may be in several parts of the split")
+        self.weights = self._weights(say)
+        self.inputs: dict[int, Inputs] = prepare_inputs(
+            self.faces, self.split, self.weights, self._blocks(), self.precision, self.device, place.cache, Counter
+        )
+
+    def _precision(self, fixed: Config, place: Place) -> Precision:
+        asked = fixed.training.precision
+        if asked is not Precision.AUTO:
+            return asked
+        return place.precision or best_precision(self.device)
+
+    def _weights(self, say: Callable[[str], None]) -> Weights:
+        """The weights, without ImageNet's own head (half a gigabyte) where no model of the space could use it."""
+        weights = load_weights(self.plan.weights, self.faces, self.split, say, Counter)
+        space = self.plan.search_space()
+        widest = max(int(width) for width in space.values_of("head_width", IMAGENET_WIDTH))
+        usable = widest >= IMAGENET_WIDTH and set(self.plan.architectures()) != {Architecture.ATTENTION}
+        return weights if usable else weights.without_head()
+
+    def _blocks(self) -> set[int]:
+        """Numbers of frozen blocks whose activations are wanted; 0 stands for the faces themselves."""
+        fixed = {key: value for key, value in self.plan.search_space().fixed.items() if key != "frozen_blocks"}
+        return {input_key(config_from_flat({**fixed, "frozen_blocks": b})) for b in self.plan.frozen_blocks()}
+
+    def settled_plan(self) -> dict[str, Any]:
+        """The plan as a resumed run will need it, from any folder and whatever is within reach by then."""
+        data = self.plan.data if self.plan.data == DRAWN else str(Path(self.plan.data).resolve())
+        weights = self.plan.weights
+        if weights == AUTO:
+            weights = RANDOM if self.weights.source.startswith(CALIBRATED) else IMAGENET
+        elif weights not in (RANDOM, IMAGENET):
+            weights = str(Path(weights).resolve())
+        return {**self.plan.to_json(), "data": data, "weights": weights}
+
+    def identity(self) -> dict[str, Any]:
+        """What was used, for ``search.json``."""
+        return {
+            "faces": len(self.faces),
+            "identity_known": self.faces.identity_known,
+            "data_fingerprint": self.faces.fingerprint,
+            "split_fingerprint": self.split.fingerprint(self.faces.file),
+            "weights": self.weights.source,
+            "weights_sha256": self.weights.digest,
+            "precision": str(self.precision),
+        }
+
+    def check_same(self, recorded: dict[str, Any], place: str) -> None:
+        """Refuse to go on with other faces, another split, other weights or another precision.
+
+        Raises:
+            UserError: one of them has changed; ``place`` names the file that says so.
+        """
+        now = self.identity()
+        for key in SAME:
+            if recorded.get(key) != now[key]:
+                raise UserError(f"{place}: {key} was {recorded.get(key)!r}, now it is {now[key]!r}")
+
+    def baseline(self) -> dict[str, float]:
+        """What knowing nothing scores on the validation faces."""
+        train, validation = self.inputs[0].train, self.inputs[0].validation
+        return baseline_scores(Truth(train.gender, train.landmarks), Truth(validation.gender, validation.landmarks))

@@ -1,0 +1,116 @@
+"""The winners of a search: retrained with several seeds on the same workers, and ranked by their mean."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors.torch import save_file
+
+from core.atomic import write_text
+from core.config import config_from_flat
+from core.errors import UserError
+from core.retraining import clear_leftovers, clear_other, finished_record
+from core.run_folder import RunFolder
+from tune.board import Board
+from tune.engine import run_retraining
+from tune.ledger import Ledger
+from tune.materials import Materials
+from tune.plan import Plan
+from tune.progress import Progress, clock
+from tune.recorder import RetrainRecorder
+from tune.search import workload_of
+from tune.winners import Candidate, choose, winners_table
+
+
+def retrain(
+    plan: Plan, run: RunFolder, materials: Materials, ledger: Ledger, say: Callable[[str], None]
+) -> pd.DataFrame:
+    """Retrain the best trials of each kind of model, or go on with that; writes and returns ``winners.csv``.
+
+    Raises:
+        UserError: no trial has a result, or no retraining succeeded.
+    """
+    candidates = choose(ledger.ranked(), plan.search_space().fixed, plan.top_k)
+    if not candidates:
+        raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain")
+    jobs = [_job(plan, run, materials, candidate, k) for k in range(plan.retrain_seeds) for candidate in candidates]
+    due = [job for job in jobs if finished_record(Path(job["folder"]), job["record"]) is None]
+    if due:
+        run.winners.unlink(missing_ok=True)  # an older ranking must not stand beside other weights
+    for job in jobs:
+        clear_other(Path(job["folder"]), job["record"])
+        clear_leftovers(Path(job["folder"]))
+    _save_backbone(run, materials)
+    failures = _train(plan, run, materials, due) if due else {}
+    for place, reason in failures.items():
+        say(f"retraining {place} failed: {reason}")
+    return _rank(plan, run, materials, candidates, jobs)
+
+
+def _job(plan: Plan, run: RunFolder, materials: Materials, candidate: Candidate, replicate: int) -> dict[str, Any]:
+    parameters = dict(candidate.config) | {"precision": str(materials.precision)}
+    record = {
+        "model": candidate.label,
+        "trial": candidate.trial,
+        "replicate": replicate,
+        "search_seed": plan.seed,
+        "epochs": plan.retrain_epochs,
+        "objective": plan.objective,
+        "weights_sha256": materials.weights.digest,
+        "config": config_from_flat(parameters).flat(),
+    }
+    folder = str(run.winner(candidate.label, replicate).resolve())
+    return {
+        "label": candidate.label,
+        "replicate": replicate,
+        "parameters": parameters,
+        "folder": folder,
+        "record": record,
+    }
+
+
+def _save_backbone(run: RunFolder, materials: Materials) -> None:
+    """The convolutions that all winners started from; a winner's own file holds only what it learned."""
+    if not run.backbone.exists():
+        run.backbone.parent.mkdir(exist_ok=True)
+        partial = run.backbone.with_name(".backbone.partial")
+        tensors = materials.weights.without_head().tensors
+        save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
+        partial.replace(run.backbone)
+
+
+def _train(plan: Plan, run: RunFolder, materials: Materials, due: list[dict[str, Any]]) -> dict[str, str]:
+    """Run the jobs; why some failed, by place."""
+    board = Board(run, plan.search_space())
+    recorder = RetrainRecorder(board)
+    start, total = time.monotonic(), len(due) * plan.retrain_epochs
+    with Progress(lambda: _line(recorder, len(due), total, start)):
+        run_retraining(workload_of(plan, materials), materials.workers, due, recorder)
+    board.close()
+    return recorder.failures
+
+
+def _line(recorder: RetrainRecorder, runs: int, total: int, start: float) -> str:
+    done, resumed = recorder.progress()
+    elapsed = time.monotonic() - start
+    new = done - resumed
+    left = f", about {clock(elapsed / new * (total - done))} left" if new > 0 and done < total else ""
+    return f"retraining {runs} models: {done}/{total} epochs; {clock(elapsed)}{left}"
+
+
+def _rank(
+    plan: Plan, run: RunFolder, materials: Materials, candidates: list[Candidate], jobs: list[dict[str, Any]]
+) -> pd.DataFrame:
+    best: dict[str, list[dict[str, Any]]] = {}
+    for job in jobs:
+        found = finished_record(Path(job["folder"]), job["record"])
+        if found is not None:
+            best.setdefault(job["label"], []).append(found)
+    kept = [candidate for candidate in candidates if candidate.label in best]
+    if not kept:
+        raise UserError(f"{run.path}: no retraining succeeded, so there is no winner")
+    table = winners_table(kept, best, plan.aim(), materials.baseline())
+    write_text(run.winners, table.to_csv(index=False))
+    return table

@@ -1,0 +1,56 @@
+"""The folder of a new run, made whole or not at all."""
+
+import datetime
+import os
+import platform
+import shutil
+from importlib.metadata import version
+
+import torch
+
+from core.errors import UserError
+from core.run_folder import RunFolder
+from core.splits import write_split
+from tune.board import Board
+from tune.materials import Materials
+from tune.plan import Plan
+
+PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "pandas")
+
+
+def create_run(run: RunFolder, plan: Plan, materials: Materials, command: str) -> None:
+    """Write ``search.json``, ``split.csv`` and what TensorBoard must know of the space.
+
+    Raises:
+        UserError: a run of this name has come into being in the meantime.
+    """
+    run.path.parent.mkdir(parents=True, exist_ok=True)
+    partial = run.path.with_name(f".{run.path.name}.{os.getpid()}.partial")
+    partial.mkdir()
+    draft = RunFolder(partial)
+    try:
+        draft.write_search(
+            {
+                "command": command,
+                "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "plan": materials.settled_plan(),
+                **materials.identity(),
+                "baseline_validation": materials.baseline(),
+                "device": _device(materials),
+                "workers": vars(materials.workers),
+                "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            }
+        )
+        write_split(draft.split, materials.faces, materials.split)
+        Board(draft, plan.search_space()).describe()
+        partial.rename(run.path)
+    except FileExistsError:
+        raise UserError(f"{run.path} exists; choose another --name") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove
+
+
+def _device(materials: Materials) -> str:
+    if materials.device.type == "cuda":
+        return torch.cuda.get_device_name()
+    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine())
