@@ -44,7 +44,10 @@ def write_seed(run: RunFolder, label: str, number: int, trial: int = 1, **settin
     """One retrained seed without a search."""
     folder, config = run.winner(label, number), tiny(**settings)
     folder.mkdir(parents=True)
-    save_file({k: t.detach().clone() for k, t in tiny_model(config, number).learned_tensors().items()}, folder / "weights.safetensors")
+    save_file(
+        {k: t.detach().clone() for k, t in tiny_model(config, number).learned_tensors().items()},
+        folder / "weights.safetensors",
+    )
     curve().to_csv(folder / "curve.csv", index=False)
     (folder / "config.json").write_text(json.dumps({"trial": trial, "replicate": number, "config": config.flat()}))
     return folder
@@ -98,7 +101,9 @@ def made_winner(label: str, replicates: Sequence[int] = (0, 2), **settings: Any)
     return Winner(label, tiny(**settings), tuple(replicates), folders, tuple(curve() for _ in replicates), row)
 
 
-def made_predictions(landmarks: np.ndarray, gender: np.ndarray, shift_px: float, tasks: str = "gender landmarks") -> Predictions:
+def made_predictions(
+    landmarks: np.ndarray, gender: np.ndarray, shift_px: float, tasks: str = "gender landmarks"
+) -> Predictions:
     """Every face right about its gender with 73 %, every landmark off to the right by ``shift_px``."""
     logits = np.stack([1.0 - gender, gender], axis=1).astype(np.float32)
     moved = landmarks + np.array([shift_px, 0], dtype=np.float32)

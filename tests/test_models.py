@@ -111,3 +111,30 @@ def test_imagenets_hidden_layers_start_the_heads_where_they_fit(weights):
     narrower = build(with_head, Architecture.MULTITASK, width=8).heads["landmarks"]
     assert isinstance(narrower, nn.Sequential)
     assert not bool((narrower[0].weight == 0.5).any())
+
+
+def test_imagenets_hidden_layers_never_start_a_head_behind_attention(weights):
+    hidden = {
+        "classifier.0.weight": torch.full((16, 25088), 0.5),
+        "classifier.0.bias": torch.full((16,), 0.25),
+        "classifier.3.weight": torch.full((16, 16), 0.125),
+        "classifier.3.bias": torch.full((16,), 2.0),
+    }
+    with_head = Weights({**weights.tensors, **hidden}, "", "")
+    model = FaceModel(Architecture.ATTENTION, 5, 16, 0.5, 512)
+    assert model.heads["gender"][0].weight.shape == (16, 25088)  # the very shape that ImageNet's has
+    head = build(with_head, Architecture.ATTENTION, d_k=512).heads["gender"]
+    assert isinstance(head, nn.Sequential)
+    for layer, name in ((0, "classifier.0"), (3, "classifier.3")):
+        assert not torch.equal(head[layer].weight, hidden[f"{name}.weight"])
+        assert not torch.equal(head[layer].bias, hidden[f"{name}.bias"])
+
+
+def test_under_autocast_landmarks_come_out_in_float32(weights):
+    model = build(weights, Architecture.LANDMARKS).eval()
+    with torch.no_grad():
+        model.heads["landmarks"][-1].bias.fill_(0.7001)
+        with torch.autocast("cpu", torch.bfloat16):
+            landmarks = model(torch.zeros(1, 512, 7, 7))["landmarks"]
+    assert landmarks.dtype == torch.float32
+    assert not torch.equal(landmarks, landmarks.bfloat16().float())

@@ -57,7 +57,9 @@ def test_the_loss_of_two_tasks_is_equation_17_of_each_ones_own(kind: str) -> Non
     predictions = made_predictions(TRUTH.landmarks, GENDER, 10.0)
     cross_entropy, error = by_hand(predictions, kind)
     training = tiny(landmark_loss=kind, huber_delta=0.02, lambda1=3, lambda2=7).training
-    assert prediction_loss(predictions, TRUTH, model_loss(training)) == pytest.approx(3 * cross_entropy + 7 * error, rel=1e-5)
+    assert prediction_loss(predictions, TRUTH, model_loss(training)) == pytest.approx(
+        3 * cross_entropy + 7 * error, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("task", ["gender", "landmarks"])

@@ -43,6 +43,7 @@ def test_a_killed_retraining_goes_on_along_the_same_curve(weights, activations, 
     while not undisturbed.done:
         undisturbed.run_epoch()
     monkeypatch.setattr("core.retraining.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("core.retraining.CHECKPOINT_SHARE", math.inf)
     killed = retraining(weights, activations, tmp_path / "b")
     killed.run_epoch()
     killed.run_epoch()
@@ -57,6 +58,7 @@ def test_a_killed_retraining_goes_on_along_the_same_curve(weights, activations, 
 
 def test_a_checkpoint_of_another_winner_is_not_used(weights, activations, tmp_path, monkeypatch):
     monkeypatch.setattr("core.retraining.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("core.retraining.CHECKPOINT_SHARE", math.inf)
     retraining(weights, activations, tmp_path).run_epoch()
     other = retraining(weights, activations, tmp_path, record={**RECORD, "model": "gender"})
     assert other.session.epoch == 0

@@ -78,3 +78,23 @@ def test_bounds_are_inclusive():
     assert 512 in Int(32, 512)
     assert 513 not in Int(32, 512)
     assert 1e-5 in Float(1e-5, 1e-2)
+
+
+def test_a_fixed_parent_of_conditions_is_plain_data():
+    space = SPACES["joint"].with_fixed({"architecture": "attention", "landmark_loss": "wing"})
+    for key in ("architecture", "landmark_loss"):
+        assert [type(value) for value in space.values_of(key, "")] == [str]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "x", "fixed": {"architecture": "gender"}, "parameters": {"lr": {"kind": "float", "low": 1, "high": 1' + "0" * 400 + "}}}",
+        '{"name": "x", "fixed": {"architecture": "gender"}, "parameters": {"head_width": {"kind": "float", "low": 8, "high": 64}}}',
+        '{"name": "x", "fixed": {}, "parameters": {"architecture": {"kind": "choice", "values": ["gender"]}}, "conditions": {"architecture": {"parent": "architecture", "values": ["gender"]}}}',
+        "1" * 5000,
+    ],
+)  # fmt: skip
+def test_a_description_that_cannot_be_searched_is_a_clear_error(text):
+    with pytest.raises(UserError, match="file:"):
+        space_from_text(text, "file")

@@ -29,7 +29,7 @@ def files(count: int) -> np.ndarray:
 def faces(count: int = 40) -> Faces:
     images = np.zeros((count, 3, 224, 224), np.uint8)
     landmarks, gender = np.zeros((count, 5, 2), np.float32), np.arange(count) % 2
-    return Faces(images, landmarks, gender, np.arange(count), files(count), "0" * 64, "celeba")
+    return Faces(images, landmarks, gender, np.arange(count), files(count), True, "0" * 64, "celeba")
 
 
 def test_500_faces_become_the_papers_405_45_and_50() -> None:

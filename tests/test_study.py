@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from core.retraining import Objective
@@ -56,6 +58,23 @@ def test_log_choices_cover_every_value(tmp_path):
     parameter = SPACES["gender"].parameters["optimizer"]
     assert isinstance(parameter, Choice)
     assert {study.ask()[1]["optimizer"] for _ in range(40)} == set(parameter.values)
+
+
+def test_a_trial_cut_off_while_it_was_drawn_is_drawn_to_its_end(tmp_path):
+    study = Study(tmp_path / "j", SPACES["joint"], Sampler.RANDOM, 3)
+    trial = study.study.ask()
+    trial.suggest_categorical("architecture", SPACES["joint"].parameters["architecture"].values)
+    again = Study(tmp_path / "j", SPACES["joint"], Sampler.RANDOM, 3).known()[0]
+    assert again["architecture"] == trial.params["architecture"]
+    assert {"optimizer", "lr"} <= set(again)
+    assert again == Study(tmp_path / "j", SPACES["joint"], Sampler.RANDOM, 3).known()[0]
+
+
+def test_a_lock_left_by_a_killed_process_does_not_stop_the_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Study(Path("j"), SPACES["gender"], Sampler.RANDOM, 0).ask()
+    Path("j.lock").symlink_to("j")
+    assert Study(Path("j"), SPACES["gender"], Sampler.RANDOM, 0).ask()[0] == 1
 
 
 class FakeTrial:

@@ -48,19 +48,19 @@ def test_a_seed_whose_retraining_failed_is_not_counted(run: RunFolder) -> None:
 def test_a_seed_of_another_trial_is_refused_and_the_run_is_to_be_resumed(run: RunFolder) -> None:
     shutil.rmtree(run.winner("gender", 9))
     write_seed(run, "gender", 9, trial=5, architecture="gender")
-    with pytest.raises(UserError, match=r"seed-9: retrained from trial 5, winners.csv lists trial 4; .*--resume a"):
+    with pytest.raises(UserError, match=r"seed-9: retrained from trial 5, winners\.csv lists trial 4; .*--resume a"):
         read_winners(run)
 
 
 def test_fewer_seeds_than_listed_are_refused_and_the_run_is_to_be_resumed(run: RunFolder) -> None:
     (run.winner("gender", 9) / "config.json").unlink()
-    with pytest.raises(UserError, match=r"gender: 2 retrained seeds, winners.csv lists 3; .*--resume a"):
+    with pytest.raises(UserError, match=r"gender: 2 retrained seeds, winners\.csv lists 3; .*--resume a"):
         read_winners(run)
 
 
 def test_more_seeds_than_listed_are_refused(run: RunFolder) -> None:
     write_seed(run, "gender", 11, trial=4, architecture="gender")
-    with pytest.raises(UserError, match="4 retrained seeds, winners.csv lists 3"):
+    with pytest.raises(UserError, match=r"4 retrained seeds, winners\.csv lists 3"):
         read_winners(run)
 
 

@@ -20,11 +20,3 @@ _QUIET = {
 }
 for _name, _value in _QUIET.items():
     os.environ.setdefault(_name, _value)
-
-
-def keep_ray_on_loopback() -> None:
-    """Let the Ray that a search starts for itself listen on 127.0.0.1 alone; before anything imports Ray.
-
-    Ray has this switch for systems where clusters are not supported, but it works on every one.
-    """
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

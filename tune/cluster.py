@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 import torch
+from ray._private import ray_constants
 
 from core.errors import UserError
 
@@ -83,7 +84,11 @@ def start_ray(address: str | None) -> Machine:
 
 
 def _start_private_ray(options: dict[str, Any]) -> None:
-    # On loopback alone (tune.keep_ray_on_loopback), it needs no token in the user's home folder.
+    # Ray has a switch for systems without clusters that keeps it on 127.0.0.1, and it works on every system. Ray read
+    # it when it was imported, so it is set there too; the processes that Ray starts read the environment.
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    # On loopback alone it needs no token in the user's home folder.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     # Ray's own watch on memory would end the search with an error; the kernel's ends one worker, which is replaced.
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")

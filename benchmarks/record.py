@@ -1,0 +1,30 @@
+"""Where measurements go: a CSV file a benchmark, each row with the machine, the versions and the date."""
+
+import datetime
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+
+def machine() -> dict[str, Any]:
+    """What a reader needs to compare a number with another."""
+    cpu = str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine())
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else cpu,
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows to a CSV file, which may have other columns by now."""
+    old = [pd.read_csv(path)] if path.is_file() else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.concat([*old, pd.DataFrame([{**machine(), **row} for row in rows])]).to_csv(path, index=False)

@@ -1,0 +1,72 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
+from core.run_folder import RunFolder
+
+SEARCH = {
+    "plan": {},
+    "workers": {},
+    "precision": "fp32",
+    "weights_sha256": "w",
+    "data_fingerprint": "d",
+    "split_fingerprint": "s",
+}
+DAMAGED = ["", "{", "{}", "7", "[1]", '[["2026"]]', "null"]
+
+
+def made(storage: Path, name: str, opened: str | None = None, **changed: str) -> RunFolder:
+    run = RunFolder(storage / name)
+    run.test.mkdir(parents=True)
+    run.write_search(SEARCH | changed)
+    if opened is not None:
+        (run.test / "opened.json").write_text(opened)
+    return run
+
+
+def test_every_opening_is_remembered(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert record_opening(run) == []
+    first = opened_dates(run)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", *first)
+    assert record_opening(run) == first
+    assert opened_dates(run)[:1] == first
+    assert len(opened_dates(run)) == 2
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_record_still_says_that_the_test_was_opened(tmp_path: Path, content: str) -> None:
+    run = made(tmp_path, "a", content)
+    assert record_opening(run) == [UNKNOWN_DATE]
+    assert json.loads((run.test / "opened.json").read_text())[0] == UNKNOWN_DATE
+
+
+def test_bytes_that_are_no_text_are_an_opening_too(tmp_path: Path) -> None:
+    run = made(tmp_path, "a")
+    (run.test / "opened.json").write_bytes(b"\xff\xfe")
+    assert opened_dates(run) == [UNKNOWN_DATE]
+
+
+def test_other_runs_that_opened_the_same_faces_are_found(tmp_path: Path) -> None:
+    run = made(tmp_path, "mine", '["2026-01-01"]')
+    made(tmp_path, "b", '["2026-01-02", "2026-01-03"]')
+    made(tmp_path, "c", "{")
+    made(tmp_path, "unopened")
+    made(tmp_path, "other faces", '["2026-01-04"]', data_fingerprint="x")
+    made(tmp_path, "other split", '["2026-01-05"]', split_fingerprint="x")
+    assert opened_elsewhere(run, SEARCH) == {"b": ["2026-01-02", "2026-01-03"], "c": [UNKNOWN_DATE]}
+
+
+def test_what_is_no_readable_run_is_passed_over(tmp_path: Path) -> None:
+    run = made(tmp_path, "mine")
+    for name, content in {"broken": "{", "list": "[]", "bare": "{}"}.items():
+        made(tmp_path, name, '["2026-01-02"]').search.write_text(content)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "again").symlink_to(run.path)
+    record_opening(run)
+    assert opened_elsewhere(run, SEARCH) == {}

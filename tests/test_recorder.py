@@ -1,0 +1,86 @@
+from types import SimpleNamespace
+
+import pytest
+
+from core.retraining import Objective
+from search_spaces.catalogue import SPACES
+from tune.ledger import Ledger, Status
+from tune.recorder import LOSSES, FailureLimit, Recorder
+from tune.study import Sampler, Study
+
+
+class NoBoard:
+    def epoch(self, number, row):
+        pass
+
+    def end(self, number, config, best):
+        pass
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    ledger = Ledger(tmp_path / "trials.csv", tmp_path / "curves.csv", Objective("relative_error"))
+    return Recorder(ledger, Study(tmp_path / "journal", SPACES["gender"], Sampler.RANDOM, 0), NoBoard(), 3)
+
+
+def drawn(recorder, error="ActorDiedError"):
+    number, parameters = recorder.study.ask()
+    failure = type(error, (Exception,), {})("why")
+    return SimpleNamespace(config={"number": number, "parameters": parameters}, get_error=lambda: failure)
+
+
+def epoch(number):
+    return {"epoch": number, "train_loss": 1.0, "relative_error": 0.5, "seconds_per_epoch": 0.1}
+
+
+def test_a_trial_lost_before_it_began_stays_open_a_few_times(recorder):
+    trial = drawn(recorder)
+    for _ in range(LOSSES):
+        recorder.on_trial_error(0, [], trial)
+        assert recorder.ledger.entries[0].status is Status.PENDING
+    recorder.on_trial_error(0, [], trial)
+    assert recorder.ledger.entries[0].status is Status.FAILED
+    assert recorder.study.ended() == {0: ("failed", "its worker process died each time it was tried")}
+
+
+def test_a_trial_that_ran_and_lost_its_worker_too_often_fails_with_the_reason(recorder):
+    trial = drawn(recorder, error="RuntimeError")
+    recorder.on_trial_start(0, [], trial)
+    recorder.on_trial_error(0, [], trial)
+    assert recorder.ledger.entries[0].status is Status.FAILED
+    assert recorder.ledger.entries[0].reason == "RuntimeError: why"
+
+
+def test_a_trial_that_starts_over_forgets_its_epochs(recorder):
+    trial = drawn(recorder)
+    recorder.on_trial_start(0, [], trial)
+    for number in (1, 2):
+        recorder.on_trial_result(0, [], trial, epoch(number))
+    recorder.on_trial_start(0, [], trial)
+    recorder.on_trial_result(0, [], trial, epoch(1))
+    assert [row["epoch"] for row in recorder.ledger.entries[0].curve] == [1]
+
+
+@pytest.mark.parametrize(("epochs", "status"), [(3, Status.FINISHED), (2, Status.STOPPED)])
+def test_a_trial_is_finished_only_with_all_its_epochs(recorder, epochs, status):
+    trial = drawn(recorder)
+    recorder.on_trial_start(0, [], trial)
+    for number in range(1, epochs + 1):
+        recorder.on_trial_result(0, [], trial, epoch(number))
+    recorder.on_trial_complete(0, [], trial)
+    assert recorder.ledger.entries[0].status is status
+
+
+def test_failures_before_a_resume_do_not_count_against_the_limit(recorder):
+    for _ in range(2):
+        trial = drawn(recorder)
+        recorder.on_trial_start(0, [], trial)
+        recorder.on_trial_result(0, [], trial, {"failure": "DivergedError: loss"})
+        recorder.on_trial_complete(0, [], trial)
+    assert recorder.ledger.count(Status.FAILED) == 2
+    limit = FailureLimit(recorder.ledger, 0)
+    assert not limit.stop_all()
+    trial = drawn(recorder)
+    recorder.on_trial_start(0, [], trial)
+    recorder.on_trial_error(0, [], trial)
+    assert limit.stop_all()
