@@ -75,7 +75,7 @@ def compared(blocks: int, with_cache: list[dict[str, float]], without: list[dict
 
 def quiet(_: str) -> Any:
     """Progress that nobody hears."""
-    return lambda done, total: None
+    return lambda *_: None
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_workers_share_the_cores_and_never_ask_for_more_than_a_node_has(asked, m
 
 @pytest.mark.parametrize("asked", [(0, None), (3, None), (None, 1.0), (None, float("nan")), (None, -1.0)])
 def test_workers_that_cannot_be_had_are_refused(asked):
-    with pytest.raises(UserError, match="--workers|--gpus-per-trial"):
+    with pytest.raises(UserError, match=r"--workers|--gpus-per-trial"):
         plan_workers(*asked, Machine(2, 0, 2))
 
 
