@@ -47,7 +47,8 @@ def test_search_then_final_test_leave_everything_that_is_promised(tmp_path, cach
     assert list(trials["trial"]) == [0, 1, 2, 3]
     assert set(trials["status"]) <= {"finished", "stopped"}
     winners = pd.read_csv(folder / "winners.csv")
-    assert (winners["seeds"] == 2).all()
+    assert winners["model"].iloc[-1] == "mean face / prior"
+    assert (winners["seeds"].iloc[:-1] == 2).all()
     recorded = json.loads((folder / "search.json").read_text())
     assert recorded["plan"]["trials"] == 4
     assert recorded["weights"].startswith("random filters")
@@ -155,6 +156,7 @@ BAD = [
     (["--resume", "nothing"], "no run here"),
     (["--resume", "taken", "--epochs", "3"], "--epochs cannot change it"),
     ([], "--space NAME is needed"),
+    (["--space", "gender", "--data", "faces", "--drawn-faces", "40"], "--drawn-faces: there is nothing to draw"),
     (["--space", "multitask", "--storage", "s3://bucket/x"], "must be a folder"),
 ]
 
@@ -176,6 +178,7 @@ def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message):
     ("words", "message"),
     [
         (["--data", "missing-folder"], "missing-folder"),
+        (["--gpus-per-trial", "nan"], "--gpus-per-trial must be a number from 0"),
         (["--weights", "missing.pth"], "missing.pth: no such weights file"),
         (["--workers", "9999"], "--workers 9999"),
         (["--objective", "val_nme"], "--objective must be one of"),
@@ -184,7 +187,8 @@ def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message):
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )
 def test_bad_input_found_later_still_leaves_nothing(tmp_path, cache, words, message):
-    done = run(command(tmp_path, cache, "--space", "gender", "--drawn-faces", "40", *words))
+    drawn = [] if "--data" in words else ["--drawn-faces", "40"]
+    done = run(command(tmp_path, cache, "--space", "gender", *drawn, *words))
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
