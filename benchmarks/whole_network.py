@@ -1,0 +1,92 @@
+"""The paper's profile on the device at hand: a few epochs of each model, its whole network trained at 224 pixels.
+
+    python -m benchmarks.whole_network --data data/celeba-mini --weights vgg16.safetensors
+
+For each model and precision a process of its own, so that peak memory is its own: training loss of each epoch, median
+seconds an epoch, images a second and peak memory (of the GPU, or else of the process). On a CPU with 2 cores an epoch
+over 405 faces takes one to two minutes; --models and --precisions choose some. Appends to
+benchmarks/results/whole_network.csv.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.record import append_rows
+from core.cache_folder import default_cache
+from core.config import config_from_flat
+from core.errors import run_script
+from core.names import Architecture, Precision
+from core.preparation import AUTO, load_faces, load_weights, prepare_inputs
+from core.session import Session
+from core.splits import split_faces
+
+PAPER = {"frozen_blocks": 0, "head_width": 4096, "optimizer": "adamax", "lambda1": 1.0, "lambda2": 20.0, "d_k": 512}
+
+
+def main() -> None:
+    """Parse, measure each model apart, print, record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="drawn", metavar="DIR", help="a CelebA folder (default: 500 drawn faces)")
+    parser.add_argument("--weights", default=AUTO, metavar="PATH")
+    parser.add_argument(
+        "--models", nargs="+", default=list(map(str, Architecture)), choices=list(map(str, Architecture))
+    )
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--lr", type=float, default=1e-4, help="at the paper's 0.001 single runs may collapse")
+    given = parser.parse_args()
+    fresh_process = multiprocessing.get_context("spawn")
+    for model in given.models:
+        for precision in given.precisions:
+            with fresh_process.Pool(1) as pool:
+                row = pool.apply(measured, (vars(given), model, precision))
+            print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            append_rows(Path("benchmarks/results/whole_network.csv"), [row])
+
+
+def measured(given: dict[str, Any], model: str, precision: str) -> dict[str, Any]:
+    """Train one model and say what it cost."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(os.cpu_count() or 1)
+    faces = load_faces(given["data"], 500, 0, default_cache(), quiet)
+    split = split_faces(faces.gender, faces.identity, 0)
+    weights = load_weights(given["weights"], faces, split, lambda _: None, quiet)
+    inputs = prepare_inputs(faces, split, weights, [], Precision(precision), device, default_cache(), quiet)[0]
+    train, validation = inputs.examples(np.load(inputs.path, mmap_mode="r"))
+    config = config_from_flat({**PAPER, "architecture": model, "precision": precision, "lr": given["lr"]})
+    session = Session(config, train, validation, weights, 0, device)
+    rows = [session.run_epoch() for _ in range(given["epochs"])]
+    seconds = statistics.median(row["seconds_per_epoch"] for row in rows)
+    return {
+        "model": model,
+        "precision": precision,
+        "faces": len(train),
+        "train_loss": " -> ".join(f"{row['train_loss']:.4g}" for row in rows),
+        "seconds_per_epoch": round(seconds, 1),
+        "images_per_second": round((len(train) + len(validation)) / seconds, 1),
+        "peak_gb": round(peak_bytes(device) / 1e9, 2),
+    }
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that this process has held, on the GPU if it trains there."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def quiet(_: str) -> Any:
+    """Progress that nobody hears."""
+    return lambda *_: None
+
+
+if __name__ == "__main__":
+    run_script(main)
