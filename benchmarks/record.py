@@ -10,13 +10,14 @@ from typing import Any
 import pandas as pd
 import torch
 
+from core.device import cpu_name
+
 
 def machine() -> dict[str, Any]:
     """What a reader needs to compare a number with another."""
-    cpu = str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine())
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else cpu,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_name(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -1,42 +1,65 @@
 """What the machine's devices do well."""
 
+import json
+import platform
+import re
 import time
+from pathlib import Path
 
 import torch
 
+from core.atomic import write_text
 from core.names import Precision
 
-WORTHWHILE = 1.3  # far from the two kinds of CPU that were measured (0.5 and 2.4), so noise does not change the choice
+WORTHWHILE = 1.1  # half-way, in ratios, between the two kinds of CPU that were measured (0.5 and 2.4)
+RUNS = 10
+
+
+def cpu_name() -> str:
+    """The processor's name, as far as it can be had."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may lack it
+    return str(capabilities.get("cpu_name") or platform.processor() or platform.machine())
 
 
 def bf16_speedup() -> float:
     """How many times faster this CPU convolves in bfloat16 than in float32.
 
     Capability flags do not tell: of two CPUs whose flags both list AVX-512's bfloat16 dot product, one ran VGG-16's
-    convolutions 2.4 times faster in bfloat16 and the other half as fast. So one of them is timed, for under a second:
-    3 x 3 with 256 channels at 56 x 56, 4 images, channels last; the best of three runs each.
+    convolutions 2.4 times faster in bfloat16 and the other half as fast. So one of them is timed, for about a second:
+    3 x 3 with 256 channels at 56 x 56, 4 images, channels last; the best of ten runs each, in turn, because other work
+    on the machine can slow any single one.
     """
     layer = torch.nn.Conv2d(256, 256, 3, padding=1).to(memory_format=torch.channels_last)
     x = torch.zeros(4, 256, 56, 56).contiguous(memory_format=torch.channels_last)
 
     def seconds(bf16: bool) -> float:
-        times = []
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            for _ in range(4):  # the first warms up
-                start = time.perf_counter()
-                layer(x)
-                times.append(time.perf_counter() - start)
-        return min(times[1:])
+            start = time.perf_counter()
+            layer(x)
+            return time.perf_counter() - start
 
-    return seconds(bf16=False) / seconds(bf16=True)
+    pairs = [(seconds(bf16=False), seconds(bf16=True)) for _ in range(RUNS + 1)][1:]  # the first warms up
+    return min(plain for plain, _ in pairs) / min(short for _, short in pairs)
 
 
-def best_precision(device: torch.device) -> Precision:
-    """bfloat16 where the device gains clearly by it, float32 elsewhere."""
+def best_precision(device: torch.device, cache: Path) -> Precision:
+    """bfloat16 where the device gains clearly by it, float32 elsewhere.
+
+    What was measured of a CPU is kept in ``cache``: the same machine must give the same curve again, however busy it
+    is by then.
+    """
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)
         return Precision.BF16 if major >= 8 else Precision.FP32  # Ampere brought matrix units for bfloat16
-    return Precision.BF16 if bf16_speedup() > WORTHWHILE else Precision.FP32
+    kind = f"{cpu_name()} {torch.get_num_threads()} {torch.__version__}"
+    path = cache / f"bf16-speedup-{re.sub('[^A-Za-z0-9.]+', '-', kind)}.json"
+    try:
+        speedup = float(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # not measured yet, or not by us
+        speedup = bf16_speedup()
+        cache.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(round(speedup, 2)))
+    return Precision.BF16 if speedup > WORTHWHILE else Precision.FP32
 
 
 def make_repeatable(device: torch.device) -> None:

@@ -60,7 +60,7 @@ class Materials:
         asked = fixed.training.precision
         if asked is not Precision.AUTO:
             return asked
-        return place.precision or best_precision(self.device)
+        return place.precision or best_precision(self.device, place.cache)
 
     def _weights(self, say: Callable[[str], None]) -> Weights:
         """The weights, without ImageNet's own head (half a gigabyte) where no model of the space could use it."""

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import torch
 
+from core.device import cpu_name
 from core.errors import UserError
 from core.run_folder import RunFolder
 from core.splits import write_split
@@ -53,4 +54,4 @@ def create_run(run: RunFolder, plan: Plan, materials: Materials, command: str) -
 def _device(materials: Materials) -> str:
     if materials.device.type == "cuda":
         return torch.cuda.get_device_name()
-    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine())
+    return cpu_name()
