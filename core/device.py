@@ -5,6 +5,7 @@ import platform
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ RUNS = 10
 
 def cpu_name() -> str:
     """The processor's name, as far as it can be had."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may lack it
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may lack it
     return str(capabilities.get("cpu_name") or platform.processor() or platform.machine())
 
 
