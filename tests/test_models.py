@@ -9,6 +9,15 @@ from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
 
 
+HIDDEN = {
+    "classifier.0.weight": torch.full((16, 25088), 0.5),
+    "classifier.0.bias": torch.full((16,), 0.25),
+    "classifier.3.weight": torch.full((16, 16), 0.125),
+    "classifier.3.bias": torch.full((16,), 2.0),
+}
+"""ImageNet's hidden layers, as they would be with 16 units."""
+
+
 def build(weights, architecture, frozen_blocks=5, width=16, start=LandmarkStart.TORCH, d_k=8):
     mean_face = torch.arange(10.0).reshape(5, 2) / 10
     return build_model(architecture, frozen_blocks, width, 0.5, d_k, start, weights, mean_face)
@@ -97,13 +106,7 @@ def test_normalised_white_is_one_minus_mean_over_std():
 
 
 def test_imagenets_hidden_layers_start_the_heads_where_they_fit(weights):
-    hidden = {
-        "classifier.0.weight": torch.full((16, 25088), 0.5),
-        "classifier.0.bias": torch.full((16,), 0.25),
-        "classifier.3.weight": torch.full((16, 16), 0.125),
-        "classifier.3.bias": torch.full((16,), 2.0),
-    }
-    with_head = Weights({**weights.tensors, **hidden}, "", "")
+    with_head = Weights({**weights.tensors, **HIDDEN}, "", "")
     head = build(with_head, Architecture.MULTITASK).heads["landmarks"]
     assert isinstance(head, nn.Sequential)
     assert bool((head[0].weight == 0.5).all())
@@ -114,20 +117,14 @@ def test_imagenets_hidden_layers_start_the_heads_where_they_fit(weights):
 
 
 def test_imagenets_hidden_layers_never_start_a_head_behind_attention(weights):
-    hidden = {
-        "classifier.0.weight": torch.full((16, 25088), 0.5),
-        "classifier.0.bias": torch.full((16,), 0.25),
-        "classifier.3.weight": torch.full((16, 16), 0.125),
-        "classifier.3.bias": torch.full((16,), 2.0),
-    }
-    with_head = Weights({**weights.tensors, **hidden}, "", "")
+    with_head = Weights({**weights.tensors, **HIDDEN}, "", "")
     model = FaceModel(Architecture.ATTENTION, 5, 16, 0.5, 512)
     assert model.heads["gender"][0].weight.shape == (16, 25088)  # the very shape that ImageNet's has
     head = build(with_head, Architecture.ATTENTION, d_k=512).heads["gender"]
     assert isinstance(head, nn.Sequential)
     for layer, name in ((0, "classifier.0"), (3, "classifier.3")):
-        assert not torch.equal(head[layer].weight, hidden[f"{name}.weight"])
-        assert not torch.equal(head[layer].bias, hidden[f"{name}.bias"])
+        assert not torch.equal(head[layer].weight, HIDDEN[f"{name}.weight"])
+        assert not torch.equal(head[layer].bias, HIDDEN[f"{name}.bias"])
 
 
 def test_under_autocast_landmarks_come_out_in_float32(weights):
