@@ -8,7 +8,6 @@ from core.names import Architecture, LandmarkStart, Task
 from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
 
-
 HIDDEN = {
     "classifier.0.weight": torch.full((16, 25088), 0.5),
     "classifier.0.bias": torch.full((16,), 0.25),
