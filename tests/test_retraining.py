@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from core.config import config_from_flat
 from core.retraining import Objective, Retraining, clear_other, finished_record
-from core.session import Session
+from core.session import DivergedError, Session
 
 RECORD = {"model": "multitask", "epochs": 4}
 
@@ -80,3 +80,34 @@ def test_an_objective_knows_its_direction():
     assert Objective("val_nme_pct").cost({"val_nme_pct": 7.0}) == 7.0
     assert Objective("val_nme_pct").cost({}) == math.inf
     assert Objective("val_nme_pct").cost({"val_nme_pct": math.nan}) == math.inf
+
+
+def test_a_retraining_that_diverges_late_keeps_its_best_epoch(weights, activations, tmp_path):
+    run = retraining(weights, activations, tmp_path)
+    healthy, calls = run.session.run_epoch, []
+
+    def diverging():
+        calls.append(1)
+        if len(calls) > 2:
+            raise DivergedError("loss or score not finite in epoch 3")
+        return healthy()
+
+    run.session.run_epoch = diverging
+    while not run.done:
+        run.run_epoch()
+    assert [row["epoch"] for row in run.curve] == [1, 2]
+    assert (tmp_path / "weights.safetensors").is_file()
+    assert json.loads((tmp_path / "config.json").read_text())["diverged"] == "loss or score not finite in epoch 3"
+    assert finished_record(tmp_path, RECORD) == min(run.curve, key=lambda row: row["relative_error"])
+
+
+def test_a_retraining_that_diverges_at_once_has_nothing_to_keep(weights, activations, tmp_path):
+    run = retraining(weights, activations, tmp_path)
+
+    def diverging():
+        raise DivergedError("loss or score not finite in epoch 1")
+
+    run.session.run_epoch = diverging
+    with pytest.raises(DivergedError):
+        run.run_epoch()
+    assert finished_record(tmp_path, RECORD) is None

@@ -85,13 +85,15 @@ class Search:
                 if self._left() <= 0 or limit.stop_all() or (left is not None and left <= 0):
                     break
                 self._round(recorder, limit, left)
-        self._close(recorder, board, TIME_IS_UP if self.plan.time_budget is not None else "its worker was lost")
-        if limit.stop_all():
+        if limit.stop_all():  # what was under way stays open: a resumed search goes on with it
+            board.close()
+            self.ledger.write(now=True)
             reasons = [e.reason for e in self.ledger.entries.values() if e.status is Status.FAILED]
             raise UserError(
                 f"{self.run.path}: {limit.count()} trials failed, more than --max-failures {limit.most}; the last one: "
                 f"{reasons[-1]}"
             )
+        self._close(recorder, board, TIME_IS_UP if self.plan.time_budget is not None else "its worker was lost")
         return self.ledger
 
     def _left(self) -> int:
