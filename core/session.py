@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.config import Config
 from core.examples import Batch, BatchSource, Examples, mirrored
-from core.metrics import baseline_scores, relative_error, score
+from core.metrics import Predictions, baseline_scores, relative_error, score
 from core.models import build_model
 from core.names import CROP, RELATIVE_ERROR, Precision
 from core.optimizers import build_optimizer
@@ -46,6 +46,8 @@ class Session:
         self.seed = seed
         self.device = device
         self.epoch = 0
+        self.predictions = Predictions()
+        """For the validation faces, of the last epoch."""
         self.train_source = BatchSource(train, device)
         self.validation_source = BatchSource(validation, device)
         self.truth = truth_of(validation)
@@ -84,6 +86,7 @@ class Session:
         if not all(math.isfinite(value) for value in (train_loss, *scores.values())):
             raise DivergedError(f"loss or score not finite in epoch {self.epoch + 1}")
         self.epoch += 1
+        self.predictions = predictions
         return {
             "epoch": self.epoch,
             "train_loss": train_loss,

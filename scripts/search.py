@@ -25,7 +25,7 @@ from search_spaces.catalogue import SPACES, find_space
 from search_spaces.space import Space
 from tune.cluster import Machine, plan_workers, start_ray
 from tune.materials import Materials, Place
-from tune.plan import OBJECTIVES, Plan, Profile, parse_settings, plan_from_json, settled_space
+from tune.plan import OBJECTIVES, Plan, Profile, grid_options, parse_settings, plan_from_json, settled_space
 from tune.progress import clock
 from tune.report import print_winners
 from tune.retrain import retrain
@@ -54,11 +54,17 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--profile", choices=["auto", *Profile], help="auto: paper with a GPU, else fast (default)")
     what.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help=f"fix settings: {', '.join(KEYS)}")
     how = p.add_argument_group("how to search")
-    how.add_argument("--trials", type=int, help=f"(default: {Plan.trials})")
+    how.add_argument("--trials", type=int, help=f"(default: {Plan.trials}; a grid has as many as it has)")
+    how.add_argument(
+        "--replicates", type=int, metavar="N", help="go through a grid so often, each time with a new seed"
+    )
     how.add_argument("--epochs", type=int, help=f"of a trial that is not stopped (default: {Plan.epochs})")
-    how.add_argument("--sampler", choices=list(Sampler), help=f"(default: {Plan.sampler})")
+    how.add_argument("--sampler", choices=list(Sampler), help=f"(default: {Plan.sampler}; grid for paper_*)")
     how.add_argument("--objective", metavar="METRIC", help=f"{', '.join(OBJECTIVES)} (default: {Plan.objective})")
-    how.add_argument("--grace", type=int, metavar="EPOCHS", help=f"that every trial gets (default: {Plan.grace})")
+    how.add_argument("--rank-by", metavar="METRIC", help="choose among trials by this (default: the objective)")
+    how.add_argument(
+        "--grace", type=int, metavar="EPOCHS", help=f"that every trial gets (default: {Plan.grace}; a grid: all)"
+    )
     how.add_argument("--reduction", type=float, help=f"1 in so many goes on at a rung (default: {Plan.reduction:g})")
     how.add_argument("--time-budget", type=float, metavar="SECONDS", help="end the search (not the retraining) then")
     how.add_argument(
@@ -173,9 +179,12 @@ def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus
         say(f"profile {profile}, because there is {'a' if gpus else 'no'} GPU (--profile chooses)")
     names = set(Plan.__dataclass_fields__) - {"space", "profile"}
     options = {key: value for key, value in given.items() if key in names}
+    settled = settled_space(space, profile, settings)
     if "sampler" in options:
         options["sampler"] = Sampler(options["sampler"])
-    return Plan(space=settled_space(space, profile, settings).to_json(), profile=profile, **options)
+    if settled.cells or options.get("sampler") is Sampler.GRID:
+        options = grid_options(settled, options)
+    return Plan(space=settled.to_json(), profile=profile, **options)
 
 
 def described(given: dict[str, Any]) -> str:

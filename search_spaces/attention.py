@@ -2,7 +2,8 @@
 
 from core.names import Architecture
 from search_spaces.multitask import MULTITASK
-from search_spaces.space import Int, Parameter, Space
+from search_spaces.parameter import Int, Parameter
+from search_spaces.space import Space
 
 # The paper tries the powers of two from 32 to 512 and asks for the values between.
 ATTENDING: dict[str, Parameter] = {"d_k": Int(32, 512, log=True)}

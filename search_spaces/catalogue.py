@@ -8,9 +8,11 @@ from search_spaces.gender import GENDER
 from search_spaces.joint import JOINT
 from search_spaces.landmarks import LANDMARKS
 from search_spaces.multitask import MULTITASK
+from search_spaces.paper import PAPER_ATTENTION, PAPER_GENDER, PAPER_LANDMARKS, PAPER_MULTITASK
 from search_spaces.space import Space, space_from_text
 
-SPACES = {space.name: space for space in (GENDER, LANDMARKS, MULTITASK, ATTENTION, JOINT)}
+PAPER_SPACES = (PAPER_GENDER, PAPER_LANDMARKS, PAPER_MULTITASK, PAPER_ATTENTION)
+SPACES = {space.name: space for space in (GENDER, LANDMARKS, MULTITASK, ATTENTION, JOINT, *PAPER_SPACES)}
 
 
 def find_space(name: str) -> Space:

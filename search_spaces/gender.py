@@ -1,7 +1,8 @@
 """Table I and beyond: the gender model's optimiser together with its learning rate."""
 
 from core.names import Architecture, Optimizer
-from search_spaces.space import Choice, Float, Parameter, Space
+from search_spaces.parameter import Choice, Float, Parameter
+from search_spaces.space import Space
 
 # The paper fixes 0.001, at which most optimisers ruin heads of this size within an epoch: it is the upper end here.
 OPTIMISATION: dict[str, Parameter] = {

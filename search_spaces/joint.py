@@ -5,7 +5,8 @@ from search_spaces.attention import ATTENDING
 from search_spaces.gender import OPTIMISATION
 from search_spaces.landmarks import REGRESSION
 from search_spaces.multitask import WEIGHTING
-from search_spaces.space import Choice, Condition, Space
+from search_spaces.parameter import Choice
+from search_spaces.space import Condition, Space
 
 _WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
 _WITH_BOTH = tuple(str(a) for a in Architecture if len(TASKS[a]) == 2)

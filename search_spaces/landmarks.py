@@ -2,7 +2,8 @@
 
 from core.names import Architecture, LandmarkLoss
 from search_spaces.gender import OPTIMISATION
-from search_spaces.space import Choice, Condition, Float, Parameter, Space
+from search_spaces.parameter import Choice, Float, Parameter
+from search_spaces.space import Condition, Space
 
 # All are fractions of the crop's side (224 pixels). Smooth L1 and Huber with the paper's 1 are half of L2 for any face;
 # below 0.1 they differ from it. Wing is said around Feng et al.'s 10 and 2 pixels.

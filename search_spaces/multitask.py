@@ -3,7 +3,8 @@
 from core.names import Architecture
 from search_spaces.gender import OPTIMISATION
 from search_spaces.landmarks import REGRESSION, REGRESSION_CONDITIONS
-from search_spaces.space import Float, Parameter, Space
+from search_spaces.parameter import Float, Parameter
+from search_spaces.space import Space
 
 # The paper tries 1, 5 and 20 for each. Losses like L2 are a tenth of L1, so lambda2 reaches further up.
 WEIGHTING: dict[str, Parameter] = {

@@ -1,7 +1,6 @@
 """A search space is a value: named parameters with inclusive bounds, conditions, and settings that stay fixed."""
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -9,67 +8,7 @@ from typing import Any
 
 from core.config import check_value
 from core.errors import UserError
-
-Value = str | int | float | bool
-
-
-@dataclass(frozen=True)
-class Float:
-    """A real number from ``low`` to ``high``, both included; ``log`` draws its logarithm evenly."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def __post_init__(self) -> None:
-        _check_bounds(self.low, self.high, self.log)
-        object.__setattr__(self, "low", float(self.low))  # JSON writes 1.0 as 1
-        object.__setattr__(self, "high", float(self.high))
-
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}{', log' if self.log else ''}"
-
-
-@dataclass(frozen=True)
-class Int:
-    """A whole number from ``low`` to ``high``, both included; ``log`` draws its logarithm evenly."""
-
-    low: int
-    high: int
-    log: bool = False
-
-    def __post_init__(self) -> None:
-        _check_bounds(self.low, self.high, self.log)
-
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low} to {self.high}, whole{', log' if self.log else ''}"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of some values."""
-
-    values: tuple[Value, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.values) == 0 or len(set(self.values)) < len(self.values):
-            raise UserError(f"a choice needs values that differ, got {list(self.values)}")
-
-    def __contains__(self, value: object) -> bool:
-        return value in self.values
-
-    def __str__(self) -> str:
-        return ", ".join(str(value) for value in self.values)
-
-
-Parameter = Float | Int | Choice
-KINDS: dict[str, Callable[..., Parameter]] = {"float": Float, "int": Int, "choice": Choice}
+from search_spaces.parameter import KINDS, Choice, Parameter, Value, ends_of
 
 
 @dataclass(frozen=True)
@@ -94,6 +33,8 @@ class Space:
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     fixed: Mapping[str, Value] = field(default_factory=dict)
     """Settings with one value in every trial, ``architecture`` among them unless it is a parameter."""
+    cells: tuple[Mapping[str, Value], ...] = ()
+    """The combinations that a grid visits, in this order; empty for all that there are."""
 
     def __post_init__(self) -> None:
         for key, parameter in self.parameters.items():
@@ -103,6 +44,7 @@ class Space:
         for key, value in self.fixed.items():
             check_value(key, value)
         self._check_conditions()
+        self._check_cells()
         if "architecture" not in self.parameters and "architecture" not in self.fixed:
             raise UserError(f"space {self.name}: architecture must be a parameter or fixed")
 
@@ -114,6 +56,15 @@ class Space:
                 raise UserError(f"space {self.name}: {key} must depend on a choice before it, got {condition.parent!r}")
             if not set(condition.values) <= set(parent.values):
                 raise UserError(f"space {self.name}: {key} depends on values that {condition.parent} never takes")
+
+    def _check_cells(self) -> None:
+        for cell in self.cells:
+            active = [key for key in self.parameters if self.is_active(key, cell)]
+            wrong = set(active) ^ set(cell) or {key for key in active if cell[key] not in self.parameters[key]}
+            if wrong:
+                raise UserError(f"space {self.name}: cell {dict(cell)} of its grid is outside the space ({min(wrong)})")
+        if len({tuple(sorted(cell.items())) for cell in self.cells}) < len(self.cells):
+            raise UserError(f"space {self.name}: its grid has a cell twice")
 
     def is_active(self, key: str, chosen: Mapping[str, Any]) -> bool:
         """Whether ``key`` takes part, given the parameters chosen before it."""
@@ -142,14 +93,17 @@ class Space:
                 parameters.pop(key, None)
         fixed = {**self.fixed, **{key: value for key, value in values.items() if key not in parameters}}
         conditions = {
-            key: Condition(c.parent, tuple(v for v in c.values if v in _values(parameters[c.parent])))
+            key: Condition(c.parent, tuple(v for v in c.values if v in ends_of(parameters[c.parent])))
             for key, c in self.conditions.items()
             if key in parameters
         }
         unreachable = {key for key, condition in conditions.items() if not condition.values}
+        parameters = {key: p for key, p in parameters.items() if key not in unreachable}
+        cells = [{key: values.get(key, v) for key, v in cell.items() if key in parameters} for cell in self.cells]
         return replace(
             self,
-            parameters={key: p for key, p in parameters.items() if key not in unreachable},
+            parameters=parameters,
+            cells=tuple(cell for i, cell in enumerate(cells) if cell not in cells[:i]),
             conditions={key: c for key, c in conditions.items() if key not in unreachable},
             fixed=fixed,
         )
@@ -160,7 +114,7 @@ class Space:
     def values_of(self, key: str, default: Value) -> tuple[Value, ...]:
         """All values that a setting can take in this space; for numbers from a range, its two ends."""
         if key in self.parameters:
-            return _values(self.parameters[key])
+            return ends_of(self.parameters[key])
         return (self.fixed.get(key, default),)
 
     def to_json(self) -> dict[str, Any]:
@@ -171,6 +125,7 @@ class Space:
             "parameters": {key: {"kind": type(p).__name__.lower(), **vars(p)} for key, p in self.parameters.items()},
             "conditions": {key: vars(condition) for key, condition in self.conditions.items()},
             "fixed": dict(self.fixed),
+            "cells": [dict(cell) for cell in self.cells],
         }
 
     def describe(self) -> str:
@@ -181,7 +136,9 @@ class Space:
             when = f"   if {condition.parent} is {' or '.join(map(str, condition.values))}" if condition else ""
             rows.append(f"  {key:<16}{parameter}{when}")
         fixed = [f"  {key:<16}{value}" for key, value in self.fixed.items()]
-        return "\n".join([f"{self.name}: {self.summary}", "varies", *rows, "fixed", *fixed])
+        grid = ["grid", *("  " + " ".join(f"{k}={v}" for k, v in cell.items()) for cell in self.cells)]
+        parts = ["varies", *rows, *(grid if self.cells else []), "fixed", *fixed]
+        return "\n".join([f"{self.name}: {self.summary}", *parts])
 
 
 def space_from_json(data: Any) -> Space:
@@ -201,7 +158,14 @@ def space_from_json(data: Any) -> Space:
             key: Condition(str(given["parent"]), tuple(given["values"]))
             for key, given in data.get("conditions", {}).items()
         }
-        return Space(str(data["name"]), str(data.get("summary", "")), parameters, conditions, dict(data["fixed"]))
+        return Space(
+            str(data["name"]),
+            str(data.get("summary", "")),
+            parameters,
+            conditions,
+            dict(data["fixed"]),
+            tuple(dict(cell) for cell in data.get("cells", ())),
+        )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise UserError(f"not a search space: {type(error).__name__} {error}") from None
 
@@ -214,14 +178,3 @@ def space_from_text(text: str, place: str) -> Space:
         raise UserError(f"{place}: {error}") from None
     except (ValueError, RecursionError) as error:  # json's own errors, and numbers of more digits than Python converts
         raise UserError(f"{place}: not JSON ({error})") from None
-
-
-def _values(parameter: Parameter) -> tuple[Value, ...]:
-    return parameter.values if isinstance(parameter, Choice) else (parameter.low, parameter.high)
-
-
-def _check_bounds(low: float, high: float, log: bool) -> None:
-    if isinstance(low, bool) or isinstance(high, bool) or not (math.isfinite(low) and math.isfinite(high)):
-        raise UserError(f"bounds must be finite numbers, got {low!r} and {high!r}")
-    if low >= high or (log and low <= 0):
-        raise UserError(f"bounds must rise{' from above 0' if log else ''}, got {low} to {high}")

@@ -4,8 +4,11 @@ import pytest
 
 from core.config import config_from_flat
 from core.errors import UserError
+from core.published import published_table
 from search_spaces.catalogue import SPACES, find_space
-from search_spaces.space import Choice, Condition, Float, Int, Space, space_from_json, space_from_text
+from search_spaces.grid import grid_of
+from search_spaces.parameter import Choice, Float, Int
+from search_spaces.space import Condition, Space, space_from_json, space_from_text
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=lambda s: s.name)
@@ -98,3 +101,58 @@ def test_a_fixed_parent_of_conditions_is_plain_data():
 def test_a_description_that_cannot_be_searched_is_a_clear_error(text):
     with pytest.raises(UserError, match="file:"):
         space_from_text(text, "file")
+
+
+def test_the_papers_lambdas_are_its_five_pairs_and_not_all_nine():
+    assert len(grid_of(SPACES["paper_multitask"])) == 5
+    published = published_table(3)[["lambda1", "lambda2"]].to_dict("records")
+    assert grid_of(SPACES["paper_multitask"]) == published
+
+
+@pytest.mark.parametrize(
+    ("space", "number", "key"),
+    [("paper_gender", 1, "optimizer"), ("paper_landmarks", 2, "landmark_loss"), ("paper_attention", 4, "d_k")],
+)
+def test_a_paper_space_has_a_cell_for_every_row_of_its_table(space, number, key):
+    assert {cell[key] for cell in grid_of(SPACES[space])} == set(published_table(number)[key])
+
+
+def test_a_grid_without_cells_is_every_active_combination():
+    space = Space(
+        "s",
+        "",
+        {"architecture": Choice(("gender", "attention")), "d_k": Choice((32, 64)), "optimizer": Choice(("adam", "adamax"))},
+        {"d_k": Condition("architecture", ("attention",))},
+    )  # fmt: skip
+    assert grid_of(space) == [
+        {"architecture": "gender", "optimizer": "adam"},
+        {"architecture": "gender", "optimizer": "adamax"},
+        {"architecture": "attention", "d_k": 32, "optimizer": "adam"},
+        {"architecture": "attention", "d_k": 32, "optimizer": "adamax"},
+        {"architecture": "attention", "d_k": 64, "optimizer": "adam"},
+        {"architecture": "attention", "d_k": 64, "optimizer": "adamax"},
+    ]
+
+
+def test_a_grid_refuses_a_range():
+    with pytest.raises(UserError, match="lr of space gender is a range"):
+        grid_of(SPACES["gender"])
+
+
+def test_fixing_a_setting_leaves_each_cell_of_the_rest_once():
+    assert grid_of(SPACES["paper_multitask"].with_fixed({"lambda1": 1})) == [
+        {"lambda2": 1.0},
+        {"lambda2": 5.0},
+        {"lambda2": 20.0},
+    ]
+
+
+@pytest.mark.parametrize("cell", [{}, {"d_k": 48}, {"d_k": 32, "lr": 0.1}])
+def test_a_cell_outside_its_space_is_a_clear_error(cell):
+    with pytest.raises(UserError, match="outside the space"):
+        Space("s", "", {"d_k": Choice((32, 64))}, fixed={"architecture": "attention"}, cells=(cell,))
+
+
+def test_a_grid_refuses_the_same_cell_twice():
+    with pytest.raises(UserError, match="a cell twice"):
+        Space("s", "", {"d_k": Choice((32, 64))}, fixed={"architecture": "attention"}, cells=({"d_k": 32},) * 2)

@@ -4,13 +4,14 @@ import pytest
 
 from core.retraining import Objective
 from search_spaces.catalogue import SPACES
-from search_spaces.space import Choice
+from search_spaces.grid import grid_of
+from search_spaces.parameter import Choice
 from tune.asha import ResumableAsha
 from tune.ledger import Ledger, Status
 from tune.study import Sampler, Study
 
 
-@pytest.mark.parametrize("sampler", Sampler)
+@pytest.mark.parametrize("sampler", [Sampler.RANDOM, Sampler.TPE])
 def test_every_draw_lies_in_the_space_and_conditions_hold(tmp_path, sampler):
     space = SPACES["joint"]
     study = Study(tmp_path / "j", space, sampler, 0)
@@ -147,3 +148,12 @@ def test_the_ledger_restores_curves_drops_a_torn_line_and_keeps_the_last_of_repe
     assert list(table["epochs"]) == [2, 1]
     assert list(table["config.lr"]) == [0.1, 0.2]
     assert table["val_nme_pct"].isna().all()
+
+
+def test_a_grid_is_drawn_cell_by_cell_and_again_also_over_a_restart(tmp_path):
+    space = SPACES["paper_multitask"]
+    drawn = []
+    for _ in range(10):
+        study = Study(tmp_path / "j", space, Sampler.GRID, 0)
+        drawn.append(study.ask()[1])
+    assert drawn == grid_of(space) * 2

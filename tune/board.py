@@ -9,7 +9,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from core.names import METRICS, RELATIVE_ERROR
 from core.run_folder import RunFolder
-from search_spaces.space import Choice, Float, Int, Parameter, Space
+from search_spaces.parameter import Choice, Float, Int, Parameter
+from search_spaces.space import Space
 
 BEST = "best"  # what a trial's row of trials.csv holds: its best epoch
 HEADLINE = (RELATIVE_ERROR, "val_gender_auc", "val_nme_pct", "val_loss")

@@ -135,7 +135,8 @@ class Ledger:
         """How many trials have one of these statuses."""
         return sum(entry.status in statuses for entry in self._now())
 
-    def ranked(self) -> list[Entry]:
-        """Trials with at least one epoch that did not fail, best first."""
+    def ranked(self, by: Objective | None = None) -> list[Entry]:
+        """Trials with an epoch that did not fail, best first by ``by`` (or the objective) at their best epoch."""
         scored = [e for e in self._now() if e.curve and e.status is not Status.FAILED]
-        return sorted(scored, key=lambda e: (self.objective.cost(e.best(self.objective)), e.number))
+        aim = by or self.objective
+        return sorted(scored, key=lambda e: (aim.cost(e.best(self.objective)), e.number))

@@ -11,9 +11,13 @@ from core.errors import UserError
 from core.names import METRICS, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
 from core.preparation import DRAWN
 from core.retraining import Objective
-from search_spaces.space import Int, Space, Value, space_from_json
+from core.seeds import derived_seed
+from search_spaces.grid import grid_of
+from search_spaces.parameter import Int, Value
+from search_spaces.space import Space, space_from_json
 from tune.study import Sampler
 
+TRIAL_SEEDS, RETRAIN_SEEDS = 1, 2  # first step of the path from the search seed
 OBJECTIVES = (RELATIVE_ERROR, *(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR and "std" not in name))
 
 
@@ -53,10 +57,15 @@ class Plan:
     retrain_seeds: int = 3
     max_failures: int = field(default=5)
     """Failed trials that a search tolerates."""
+    replicates: int = 1
+    """How often a grid is gone through, each time with another seed that all of its cells share."""
+    rank_by: str | None = None
+    """What chooses among trials, each at its best epoch by the objective; the objective itself if None."""
 
     def __post_init__(self) -> None:
         rules = {"trials": (1, 10**6), "epochs": (1, 10**5), "top_k": (1, 1000), "retrain_epochs": (1, 10**5)}
         rules |= {"retrain_seeds": (1, 1000), "seed": (0, 2**32 - 1), "grace": (1, 10**5), "max_failures": (0, 10**6)}
+        rules |= {"replicates": (1, 1000)}
         for name, (low, high) in rules.items():
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"--{name.replace('_', '-')} must be from {low} to {high}, got {getattr(self, name)}")
@@ -67,15 +76,27 @@ class Plan:
         for key in ("split_seed", "precision"):
             if key in self.search_space().parameters:
                 raise UserError(f"{key} must be the same in every trial of a search, so it can only be fixed (--set)")
-        self._check_objective()
+        self._check_objective("--objective", self.objective)
+        self._check_objective("--rank-by", self.rank_by or self.objective)
+        self._check_grid()
 
-    def _check_objective(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise UserError(f"--objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
-        task = next((t for t in Task if self.objective.removeprefix("val_") in TASK_METRICS[t]), None)
+    def _check_objective(self, option: str, name: str) -> None:
+        if name not in OBJECTIVES:
+            raise UserError(f"{option} must be one of {', '.join(OBJECTIVES)}, got {name!r}")
+        task = next((t for t in Task if name.removeprefix("val_") in TASK_METRICS[t]), None)
         lacking = [a for a in self.architectures() if task is not None and task not in TASKS[a]]
         if lacking:
-            raise UserError(f"--objective {self.objective}: the {lacking[0]} model in this space has no {task} task")
+            raise UserError(f"{option} {name}: the {lacking[0]} model in this space has no {task} task")
+
+    def _check_grid(self) -> None:
+        if self.sampler is not Sampler.GRID:
+            if self.replicates > 1:
+                raise UserError(f"--replicates is for grids (--sampler grid), got it with {self.sampler}")
+            return
+        cells = len(grid_of(self.search_space()))
+        if self.trials != cells * self.replicates:
+            size = f"{cells} cells, each gone through {self.replicates} times"
+            raise UserError(f"--trials {self.trials}: this grid has {size}; leave the option out")
 
     def search_space(self) -> Space:
         """The space as a value."""
@@ -97,6 +118,24 @@ class Plan:
         """The objective, with its direction."""
         return Objective(self.objective)
 
+    def ranking(self) -> Objective:
+        """What chooses among trials."""
+        return Objective(self.rank_by or self.objective)
+
+    def cells(self) -> int:
+        """How many cells a grid has."""
+        return self.trials // self.replicates
+
+    def trial_seed(self, number: int) -> int:
+        """The seed of a trial: its own, or, in a grid, that of its replicate, so that cells differ in nothing else."""
+        if self.sampler is Sampler.GRID:
+            return self.replicate_seed(number // self.cells())
+        return derived_seed(self.seed, TRIAL_SEEDS, number)
+
+    def replicate_seed(self, replicate: int) -> int:
+        """The seed of a retraining; in a grid also that of trials, whose training it thus repeats and goes on with."""
+        return derived_seed(self.seed, RETRAIN_SEEDS, replicate)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``search.json``."""
         return asdict(self)
@@ -106,6 +145,14 @@ def settled_space(space: Space, profile: Profile, settings: Mapping[str, Any]) -
     """``space`` with what the profile and then the user set; only the user's settings end a parameter's varying."""
     defaults = {k: v for k, v in PROFILES[profile].items() if k not in space.parameters and k not in space.fixed}
     return space.with_fixed({**defaults, **settings})
+
+
+def grid_options(space: Space, options: Mapping[str, Any]) -> dict[str, Any]:
+    """``options`` of a plan completed for a grid: every cell, as often as asked, none of them stopped early."""
+    chosen = {"sampler": Sampler.GRID, "grace": options.get("epochs", Plan.epochs), **options}
+    if chosen["sampler"] is Sampler.GRID:
+        chosen.setdefault("trials", len(grid_of(space)) * chosen.get("replicates", Plan.replicates))
+    return chosen
 
 
 def parse_settings(words: Sequence[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tune.plan import Plan
 from tune.progress import Progress, clock
 from tune.recorder import RetrainRecorder
 from tune.search import workload_of
-from tune.winners import Candidate, choose, winners_table
+from tune.winners import Candidate, choose, ranked, winners_table
 
 
 def retrain(
@@ -32,7 +32,7 @@ def retrain(
     Raises:
         UserError: no trial has a result, or no retraining succeeded.
     """
-    candidates = choose(ledger.ranked(), plan.search_space().fixed, plan.top_k)
+    candidates = choose(ranked(ledger, plan), plan.search_space().fixed, plan.top_k)
     if not candidates:
         raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain")
     jobs = [_job(plan, run, materials, candidate, k) for k in range(plan.retrain_seeds) for candidate in candidates]
@@ -66,6 +66,7 @@ def _job(plan: Plan, run: RunFolder, materials: Materials, candidate: Candidate,
         "label": candidate.label,
         "replicate": replicate,
         "parameters": parameters,
+        "seed": plan.replicate_seed(replicate),
         "folder": folder,
         "record": record,
     }

@@ -1,6 +1,7 @@
 """A search from its first trial to its last, and the way back into one that was killed."""
 
 import time
+from typing import Any
 
 from core.errors import UserError
 from core.run_folder import RunFolder
@@ -13,7 +14,7 @@ from tune.plan import Plan
 from tune.progress import Progress, clock
 from tune.recorder import FailureLimit, Recorder
 from tune.searcher import StudySearcher
-from tune.study import Study
+from tune.study import Sampler, Study
 from tune.trainable import Workload
 
 ROUNDS = 5
@@ -26,12 +27,12 @@ def workload_of(plan: Plan, materials: Materials) -> Workload:
         inputs=materials.inputs,
         weights=materials.weights,
         settings={**plan.search_space().fixed, "precision": str(materials.precision)},
-        seed=plan.seed,
         threads=materials.workers.threads,
         gpu=materials.worker_device.type == "cuda",
         epochs=plan.epochs,
         retrain_epochs=plan.retrain_epochs,
         objective=plan.aim(),
+        keep_predictions=plan.sampler is Sampler.GRID,
     )
 
 
@@ -106,9 +107,13 @@ class Search:
         past = [e.curve for e in self.ledger.entries.values() if e.status in ENDED]
         plan = self.plan
         scheduler = ResumableAsha(self.objective, plan.epochs, plan.grace, plan.reduction, past)
-        searcher = StudySearcher(self.study, [(e.number, e.config) for e in waiting])
+        searcher = StudySearcher(self.study, [(e.number, e.config) for e in waiting], self._job)
         workers = self.materials.workers
         run_search(self.workload, workers, searcher, scheduler, recorder, limit, self._left(), seconds)
+
+    def _job(self, number: int) -> dict[str, Any]:
+        """What a trial is told besides its parameters."""
+        return {"seed": self.plan.trial_seed(number), "folder": str(self.run.trial(number).resolve())}
 
     def _close(self, recorder: Recorder, board: Board, cause: str) -> None:
         """Settle trials that were under way, or drawn and not begun, when the search ended."""

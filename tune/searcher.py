@@ -1,6 +1,6 @@
 """Between Ray and the study: hands out unfinished trials first, then new ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -14,15 +14,21 @@ class StudySearcher(Searcher):
     How trials end is told to the study where it is recorded (``tune.recorder``), once.
     """
 
-    def __init__(self, study: Study, unfinished: Sequence[tuple[int, dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        study: Study,
+        unfinished: Sequence[tuple[int, dict[str, Any]]],
+        more: Callable[[int], dict[str, Any]],
+    ) -> None:
         super().__init__()
         self.study = study
+        self.more = more
         self.unfinished = list(unfinished)
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        """``{"number": ..., "parameters": {...}}`` of the next trial."""
+        """``{"number": ..., "parameters": {...}}`` of the next trial, and what ``more`` gives for its number."""
         number, parameters = self.unfinished.pop(0) if self.unfinished else self.study.ask()
-        return {"number": number, "parameters": parameters}
+        return {"number": number, "parameters": parameters, **self.more(number)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: the recorder tells the study."""

@@ -12,7 +12,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from core.seeds import derived_seed
-from search_spaces.space import Choice, Int, Parameter, Space
+from search_spaces.grid import grid_of
+from search_spaces.parameter import Choice, Int, Parameter
+from search_spaces.space import Space
 
 STUDY_NAME = "tandem"
 
@@ -22,6 +24,7 @@ class Sampler(StrEnum):
 
     RANDOM = "random"
     TPE = "tpe"
+    GRID = "grid"
 
 
 def build_sampler(kind: Sampler, seed: int) -> optuna.samplers.BaseSampler:
@@ -35,17 +38,18 @@ class Study:
     """Trials by number: drawn from a space, and told how they ended.
 
     The sampler is seeded anew for each trial from (seed, number), so a resumed search draws what an undisturbed one
-    would have drawn.
+    would have drawn. A grid is gone through cell by cell, and then again.
     """
 
     def __init__(self, journal: Path, space: Space, sampler: Sampler, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("optuna").setLevel(logging.ERROR)
-        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of TPE's joint modelling
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of two samplers that we use
         _mend(journal)
         self.space = space
         self.sampler = sampler
         self.seed = seed
+        self.cells = grid_of(space) if sampler is Sampler.GRID else []
         self.study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal.resolve()))),
             study_name=STUDY_NAME,
@@ -64,7 +68,11 @@ class Study:
         return self._draw(optuna.trial.Trial(self.study, frozen._trial_id))
 
     def _seed(self, number: int) -> None:
-        self.study.sampler = build_sampler(self.sampler, derived_seed(self.seed, 0, number))
+        if self.sampler is Sampler.GRID:
+            cell = self.cells[number % len(self.cells)]
+            self.study.sampler = optuna.samplers.PartialFixedSampler(cell, optuna.samplers.RandomSampler(seed=0))
+        else:
+            self.study.sampler = build_sampler(self.sampler, derived_seed(self.seed, 0, number))
 
     def _draw(self, trial: optuna.trial.Trial) -> dict[str, Any]:
         return self.space.draw(lambda key, parameter: _suggest(trial, key, parameter))

@@ -1,5 +1,6 @@
 """What runs in Ray's worker processes: thin shells around a session."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,11 @@ from ray import tune as ray_tune
 
 from core.config import Config, config_from_flat
 from core.device import make_repeatable
+from core.kept_predictions import write_predictions
 from core.preparation import Inputs
 from core.retraining import Objective, Retraining
-from core.seeds import derived_seed
 from core.session import Session
 from core.weights import Weights
-
-TRIAL_SEEDS, RETRAIN_SEEDS = 1, 2  # first step of the path from the search seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +26,13 @@ class Workload:
     weights: Weights
     settings: dict[str, Any]
     """Flat config that every trial shares."""
-    seed: int
     threads: int
     gpu: bool
     epochs: int
     retrain_epochs: int
     objective: Objective
+    keep_predictions: bool
+    """Whether a trial leaves what it predicted for the validation faces, in its best epoch, in its folder."""
 
 
 class Bench:
@@ -45,12 +45,11 @@ class Bench:
         make_repeatable(self.device)
         self.arrays = {blocks: np.load(given.path, mmap_mode="r") for blocks, given in workload.inputs.items()}
 
-    def session(self, parameters: dict[str, Any], *path: int) -> Session:
-        """A fresh session; its seed follows from the search seed and ``path``."""
+    def session(self, parameters: dict[str, Any], seed: int) -> Session:
+        """A fresh session."""
         config = config_from_flat({**self.workload.settings, **parameters})
         key = input_key(config)
         train, validation = self.workload.inputs[key].examples(self.arrays[key])
-        seed = derived_seed(self.workload.seed, *path)
         return Session(config, train, validation, self.workload.weights, seed, self.device)
 
 
@@ -84,6 +83,7 @@ class SearchTrial(ray_tune.Trainable):
         self.session: Session | None = None  # let the old model go before the new one is made
         torch.cuda.empty_cache()  # nothing happens where there is no GPU
         self.job = new_config
+        self.best = math.inf
         return True
 
     def step(self) -> dict[str, Any]:
@@ -92,9 +92,13 @@ class SearchTrial(ray_tune.Trainable):
 
     def _epoch(self) -> dict[str, Any]:
         if self.session is None:
-            self.session = self.bench.session(self.job["parameters"], TRIAL_SEEDS, self.job["number"])
+            self.session = self.bench.session(self.job["parameters"], self.job["seed"])
         metrics = self.session.run_epoch()
-        return {**metrics, "done": self.session.epoch >= self.bench.workload.epochs}
+        workload = self.bench.workload
+        if workload.keep_predictions and workload.objective.cost(metrics) < self.best:
+            self.best = workload.objective.cost(metrics)
+            write_predictions(Path(self.job["folder"]), self.session.predictions)
+        return {**metrics, "done": self.session.epoch >= workload.epochs}
 
 
 class RetrainTrial(ray_tune.Trainable):
@@ -118,7 +122,7 @@ class RetrainTrial(ray_tune.Trainable):
     def _epoch(self) -> dict[str, Any]:
         workload = self.bench.workload
         if self.retraining is None:
-            session = self.bench.session(self.job["parameters"], RETRAIN_SEEDS, self.job["replicate"])
+            session = self.bench.session(self.job["parameters"], self.job["seed"])
             folder, record = Path(self.job["folder"]), self.job["record"]
             self.retraining = Retraining(session, workload.objective, workload.retrain_epochs, folder, record)
         metrics = self.retraining.run_epoch()

@@ -1,5 +1,6 @@
 """From trials to winners: the best of each kind of model, retrained with several seeds, ranked by their mean."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,9 @@ import pandas as pd
 
 from core.names import MEAN_FACE, Architecture
 from core.retraining import Objective
-from tune.ledger import METRIC_COLUMNS, Entry
+from tune.ledger import METRIC_COLUMNS, Entry, Ledger
+from tune.plan import Plan
+from tune.study import Sampler
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,31 @@ class Candidate:
     """All settings, fixed ones included."""
 
 
-def choose(ranked: Sequence[Entry], fixed: Mapping[str, Any], top_k: int) -> list[Candidate]:
-    """The best ``top_k`` trials of each kind of model; ``ranked`` is best first."""
+def ranked(ledger: Ledger, plan: Plan) -> list[Entry]:
+    """Trials, best first by what the plan ranks by, each at its best epoch.
+
+    Of a grid, the first trial of each cell, the cells ranked by their mean over all replicates: one that failed in
+    one of them ranks last.
+    """
+    entries = ledger.ranked(plan.ranking())
+    if plan.sampler is not Sampler.GRID:
+        return entries
+    cells: dict[int, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.number):
+        cells.setdefault(entry.number % plan.cells(), []).append(entry)
+
+    def mean_cost(cell: int) -> float:
+        whole = len(cells[cell]) == plan.replicates
+        costs = [plan.ranking().cost(entry.best(plan.aim())) for entry in cells[cell]]
+        return sum(costs) / plan.replicates if whole else math.inf
+
+    return [cells[cell][0] for cell in sorted(cells, key=lambda cell: (mean_cost(cell), cell))]
+
+
+def choose(best_first: Sequence[Entry], fixed: Mapping[str, Any], top_k: int) -> list[Candidate]:
+    """The best ``top_k`` trials of each kind of model; ``best_first`` as :func:`ranked` gives them."""
     found: dict[Architecture, list[Candidate]] = {}
-    for entry in ranked:
+    for entry in best_first:
         config = {**fixed, **entry.config}
         kind = Architecture(config["architecture"])
         rank = len(found.setdefault(kind, [])) + 1

@@ -1,0 +1,48 @@
+import pytest
+
+from core.errors import UserError
+from search_spaces.catalogue import SPACES
+from tune.plan import Plan, Profile, grid_options, plan_from_json, settled_space
+from tune.study import Sampler
+
+
+def grid(name="paper_attention", **options):
+    space = settled_space(SPACES[name], Profile.FAST, {})
+    return Plan(space=space.to_json(), profile=Profile.FAST, **grid_options(space, options))
+
+
+def test_a_grid_is_gone_through_whole_and_never_stopped_early():
+    plan = grid(epochs=7, replicates=3)
+    assert (plan.sampler, plan.trials, plan.cells(), plan.grace) == (Sampler.GRID, 15, 5, 7)
+
+
+def test_cells_of_one_replicate_share_their_seed_with_its_retraining():
+    plan = grid(replicates=2)
+    first, second = [plan.trial_seed(n) for n in range(5)], [plan.trial_seed(n) for n in range(5, 10)]
+    assert set(first) == {plan.replicate_seed(0)}
+    assert set(second) == {plan.replicate_seed(1)}
+    assert plan.replicate_seed(0) != plan.replicate_seed(1)
+
+
+def test_trials_of_other_searches_have_seeds_of_their_own():
+    plan = Plan(space=SPACES["gender"].to_json(), profile=Profile.FAST)
+    assert len({plan.trial_seed(n) for n in range(16)} | {plan.replicate_seed(k) for k in range(3)}) == 19
+
+
+def test_a_grid_plan_survives_json():
+    plan = grid(replicates=2, rank_by="val_nme_pct", objective="val_loss")
+    assert plan_from_json(plan.to_json(), "search.json") == plan
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda: grid(trials=4), "this grid has 5 cells"),
+        (lambda: grid("joint", sampler=Sampler.GRID), "a grid needs choices only"),
+        (lambda: grid("paper_gender", rank_by="val_nme_pct"), "--rank-by val_nme_pct: the gender model"),
+        (lambda: Plan(SPACES["gender"].to_json(), Profile.FAST, replicates=2), "--replicates is for grids"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_a_clear_error(make, rule):
+    with pytest.raises(UserError, match=rule):
+        make()
