@@ -31,10 +31,9 @@ def bootstrap_scores(
     rng = np.random.default_rng(seed)
     errors = [face_errors(run, truth) for run in runs]
     point = _mean_scores(errors, mean_face_nme_pct)
-    groups = [np.flatnonzero(truth.gender == gender) for gender in (WOMAN, MAN)]
     drawn = np.empty((resamples, len(point)))
     for row in drawn:
-        faces = _resample(groups, rng)
+        faces = resampled_faces(truth.gender, rng)
         row[:] = list(_mean_scores([run.draw(faces) for run in errors], mean_face_nme_pct).values())
     low, high = np.percentile(drawn, INTERVAL, axis=0).tolist()
     return {metric: (value, low[i], high[i]) for i, (metric, value) in enumerate(point.items())}
@@ -53,7 +52,9 @@ def paired_difference(a_N: Floats, b_N: Floats, *, resamples: int = 2000, seed: 
     return float(difference_N.mean()), low, high
 
 
-def _resample(groups: Sequence[Integers], rng: np.random.Generator) -> Integers:
+def resampled_faces(gender_N: Integers, rng: np.random.Generator) -> Integers:
+    """Indices of as many women and as many men as there are, drawn with replacement."""
+    groups = [np.flatnonzero(gender_N == gender) for gender in (WOMAN, MAN)]
     return np.concatenate([group[rng.integers(group.size, size=group.size)] for group in groups if group.size])
 
 

@@ -1,6 +1,7 @@
 """What a trial predicted for the validation faces, kept so that trials can be compared face by face."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -32,5 +33,5 @@ def read_predictions(folder: Path) -> Predictions:
     try:
         with np.load(path) as parts:
             return Predictions(**{name: parts[name] for name in PARTS if name in parts})
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not the predictions of a trial ({error})") from None

@@ -30,13 +30,14 @@ def learning_figure(
     curves: Mapping[str, Sequence[pd.DataFrame]],
     metrics: Sequence[str] = ("loss", RELATIVE_ERROR),
     same_loss: bool = False,
+    colour: str | None = None,
 ) -> Figure:
     """A column of panels for each model or choice, a row for each metric.
 
     ``curves[model]`` holds a table for each training seed, with ``epoch`` and the columns ``train_<metric>`` and
     ``val_<metric>`` (``relative_error`` without prefix) as far as they exist. Seeds are thin lines, their mean is a
     thick one. Losses have a logarithmic axis, shared by the models only if ``same_loss``: where landmark losses or
-    lambdas differ, so does the unit.
+    lambdas differ, so does the unit. ``colour`` is that of all curves, where they are of one model.
     """
     rows, columns = len(metrics), len(curves)
     figure = new_figure(min(max(3.4, 2.4 * columns), PAGE), 2.2 * rows + 0.5)
@@ -46,7 +47,7 @@ def learning_figure(
             axes = grid[row, column]
             _plot_seeds(axes, runs, f"train_{metric}", TRAINING)
             validation = metric if metric == RELATIVE_ERROR else f"val_{metric}"
-            _plot_seeds(axes, runs, validation, {"color": look_of(model).colour})
+            _plot_seeds(axes, runs, validation, {"color": colour or look_of(model).colour})
             _scale(axes, metric)
             x_label, title = "epoch" if row == rows - 1 else "", look_of(model).label if row == 0 else ""
             dress(axes, x_label, LABELS.get(metric, metric) if column == 0 else "", title)

@@ -9,7 +9,7 @@ from torch import Tensor
 from core.config import TrainingConfig
 from core.examples import BatchSource, Examples
 from core.losses import gender_loss, joint_loss, landmark_loss
-from core.metrics import Predictions, Truth
+from core.metrics import Floats, Predictions, Truth
 from core.models import FaceModel
 from core.names import CROP, Precision, Task
 
@@ -83,10 +83,19 @@ def model_loss(training: TrainingConfig) -> ModelLoss:
 
 def prediction_loss(predictions: Predictions, truth: Truth, loss: ModelLoss) -> float:
     """A loss over whole predictions, as ``val_loss`` and ``test_loss`` say it."""
+    return _loss_of(predictions, truth, loss, slice(None))
+
+
+def loss_per_face(predictions: Predictions, truth: Truth, loss: ModelLoss) -> Floats:
+    """The loss of each face (N,), whose mean is :func:`prediction_loss`."""
+    return np.array([_loss_of(predictions, truth, loss, slice(i, i + 1)) for i in range(len(truth.gender))])
+
+
+def _loss_of(predictions: Predictions, truth: Truth, loss: ModelLoss, faces: slice) -> float:
     outputs = {}
     if predictions.gender_logits is not None:
-        outputs[Task.GENDER] = torch.from_numpy(predictions.gender_logits)
+        outputs[Task.GENDER] = torch.from_numpy(predictions.gender_logits[faces])
     if predictions.landmarks is not None:
-        outputs[Task.LANDMARKS] = torch.from_numpy(predictions.landmarks / np.float32(CROP))
-    landmarks = torch.from_numpy(truth.landmarks / np.float32(CROP))
-    return float(loss(outputs, landmarks, torch.from_numpy(truth.gender.copy())))
+        outputs[Task.LANDMARKS] = torch.from_numpy(predictions.landmarks[faces] / np.float32(CROP))
+    landmarks = torch.from_numpy(truth.landmarks[faces] / np.float32(CROP))
+    return float(loss(outputs, landmarks, torch.from_numpy(truth.gender[faces].copy())))

@@ -1,18 +1,16 @@
 """The final test as one page that stands alone: tables beside the paper's, and every figure inside it."""
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from core.bootstrap import Estimate
 from core.final_test import Tested, TestResult
 from core.names import MAN, MEAN_FACE
+from core.page import embedded, render
 from core.published import published_table
 
 HEADS = {
@@ -60,16 +58,15 @@ def write_report(
         figures: PNG files with their captions.
     """
     men, faces = int((result.truth.gender == MAN).sum()), len(result.truth.gender)
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string((files("core") / "report.html").read_text(encoding="utf-8"))
-    return template.render(
+    return render(
+        "report.html",
         name=path.parent.parent.name,
         test_faces=faces,
         women=faces - men,
         men=men,
         faces=len(result.images),
         source=Path(str(search["plan"]["data"])).name,
-        weights=search.get("weights", "unknown"),
+        weights=Path(search.get("weights", "unknown")).name,
         when=search["tested"],
         device=search["test_device"],
         before=before,
@@ -78,9 +75,7 @@ def write_report(
         unseen_pct=number("_pct", 100 * unseen_share(faces)),
         tables=_tests(result),
         gains=[_gain(tested) for tested in result.tested if tested.gain is not None],
-        figures=[
-            {"data": base64.b64encode(image.read_bytes()).decode(), "caption": text} for image, text in figures.items()
-        ],
+        figures=embedded(figures),
         validation=_validations(result, search.get("baseline_validation") or {}),
         settings=_settings(result),
     )

@@ -1,5 +1,6 @@
 """What a search works with: faces and their split, weights, prepared inputs, workers and precision."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,14 @@ class Materials:
         self.inputs: dict[int, Inputs] = prepare_inputs(
             self.faces, self.split, self.weights, self._blocks(), self.precision, self.device, place.cache, Counter
         )
+
+    def with_plan(self, plan: Plan) -> "Materials":
+        """The same faces, weights and inputs for another plan on them, which must freeze the same blocks."""
+        other = copy.copy(self)
+        other.plan = plan
+        if other._blocks() - set(self.inputs):
+            raise ValueError(f"the inputs are of {sorted(self.inputs)} frozen blocks, needed are {other._blocks()}")
+        return other
 
     def _precision(self, fixed: Config, place: Place) -> Precision:
         asked = fixed.training.precision

@@ -25,14 +25,23 @@ from tune.winners import Candidate, choose, ranked, winners_table
 
 
 def retrain(
-    plan: Plan, run: RunFolder, materials: Materials, ledger: Ledger, say: Callable[[str], None]
+    plan: Plan,
+    run: RunFolder,
+    materials: Materials,
+    ledger: Ledger,
+    say: Callable[[str], None],
+    candidates: list[Candidate] | None = None,
 ) -> pd.DataFrame:
-    """Retrain the best trials of each kind of model, or go on with that; writes and returns ``winners.csv``.
+    """Retrain winners, or go on with that; writes and returns ``winners.csv``.
+
+    Args:
+        candidates: what to retrain; by default the best trials of each kind of model.
 
     Raises:
         UserError: no trial has a result, or no retraining succeeded.
     """
-    candidates = choose(ranked(ledger, plan), plan.search_space().fixed, plan.top_k)
+    if candidates is None:
+        candidates = choose(ranked(ledger, plan), plan.search_space().fixed, plan.top_k)
     if not candidates:
         raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain")
     jobs = [_job(plan, run, materials, candidate, k) for k in range(plan.retrain_seeds) for candidate in candidates]

@@ -4,7 +4,9 @@ import datetime
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 import torch
 
@@ -14,6 +16,7 @@ from core.run_folder import RunFolder
 from core.splits import write_split
 from tune.board import Board
 from tune.materials import Materials
+from tune.paper_plan import PaperPlan
 from tune.plan import Plan
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "pandas")
@@ -25,6 +28,25 @@ def create_run(run: RunFolder, plan: Plan, materials: Materials, command: str) -
     Raises:
         UserError: a run of this name has come into being in the meantime.
     """
+    _create(
+        run, materials, materials.settled_plan(), command, lambda draft: Board(draft, plan.search_space()).describe()
+    )
+
+
+def create_replication(run: RunFolder, plan: PaperPlan, materials: Materials, command: str) -> None:
+    """Write ``search.json`` and ``split.csv`` of a replication of the paper, whose steps get folders of their own.
+
+    Raises:
+        UserError: a run of this name has come into being in the meantime.
+    """
+    settled = materials.settled_plan()
+    recorded = {**plan.to_json(), "data": settled["data"], "weights": settled["weights"]}
+    _create(run, materials, recorded, command, lambda _: None)
+
+
+def _create(
+    run: RunFolder, materials: Materials, plan: dict[str, Any], command: str, fill: Callable[[RunFolder], None]
+) -> None:
     run.path.parent.mkdir(parents=True, exist_ok=True)
     partial = run.path.with_name(f".{run.path.name}.{os.getpid()}.partial")
     partial.mkdir()
@@ -34,7 +56,7 @@ def create_run(run: RunFolder, plan: Plan, materials: Materials, command: str) -
             {
                 "command": command,
                 "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                "plan": materials.settled_plan(),
+                "plan": plan,
                 **materials.identity(),
                 "baseline_validation": materials.baseline(),
                 "device": _device(materials),
@@ -43,7 +65,7 @@ def create_run(run: RunFolder, plan: Plan, materials: Materials, command: str) -
             }
         )
         write_split(draft.split, materials.faces, materials.split)
-        Board(draft, plan.search_space()).describe()
+        fill(draft)
         partial.rename(run.path)
     except FileExistsError:
         raise UserError(f"{run.path} exists; choose another --name") from None

@@ -1,0 +1,105 @@
+"""The six conclusions that the paper draws from its tables, each as a comparison that predictions can decide."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.conclusions import Conclusion, best_of_table, larger_auc, lower_error
+from core.config import Config
+from core.metrics import Floats, Predictions, Truth, gender_margin, nme_per_face_pct
+from core.names import Architecture
+from core.prediction import loss_per_face, model_loss
+from core.published import published_table
+
+VALIDATION, TEST = "validation faces", "test faces"
+NME = "NME, points"
+
+TABLE_CLAIMS: dict[int, tuple[str, str, str, str]] = {
+    1: ("adamax", "1. Adamax is the best optimiser (table I)", "loss", "cross-entropy, nats"),
+    2: ("l1", "2. L1 is the best landmark loss (table II)", "nme_pct", NME),
+    3: ("1, 20", "3. (1, 20) is the best pair of lambda1 and lambda2 (table III)", "nme_pct", NME),
+    4: ("512", "4. 512 is the best d_k (table IV)", "loss", "the model's loss"),
+}
+"""For each table the paper's choice, its claim, the metric that the choice goes by, and what that is called."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One row of tables I to IV as it was trained."""
+
+    label: str
+    config: Config
+    runs: tuple[Predictions, ...]
+    """For the validation faces, one for each seed."""
+
+
+def cell_label(values: Sequence[Any]) -> str:
+    """How a row is named: its choices as the paper writes them, such as ``1, 20``."""
+    return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
+
+
+def table_conclusion(number: int, cells: Sequence[Cell], seeds: int, truth: Truth) -> Conclusion:
+    """The claim that the paper makes of one of tables I to IV.
+
+    A row of which a seed failed is no rival; if that is the paper's choice, the claim held nowhere.
+    """
+    claimed, claim, metric, unit = TABLE_CLAIMS[number]
+    measure = f"{unit}, {VALIDATION}"
+    whole = {cell.label: cell for cell in cells if len(cell.runs) == seeds}
+    if claimed not in whole or len(whole) < 2:
+        return Conclusion(claim, measure, "-", 0, seeds, (math.nan, math.nan, math.nan), math.nan)
+    errors = {label: [_error(metric, cell, run, truth) for run in cell.runs] for label, cell in whole.items()}
+    table = published_table(number)
+    keys = table.columns[: 2 if number == 3 else 1]
+    published = {cell_label(list(row[keys])): float(row[metric]) for _, row in table.iterrows()}
+    return best_of_table(claim, measure, claimed, errors, published)
+
+
+def _error(metric: str, cell: Cell, run: Predictions, truth: Truth) -> Floats:
+    if metric == "loss":
+        return loss_per_face(run, truth, model_loss(cell.config.training))
+    assert run.landmarks is not None
+    return nme_per_face_pct(run.landmarks, truth.landmarks)
+
+
+def model_conclusions(tested: Mapping[str, Mapping[int, Predictions]], truth: Truth) -> list[Conclusion]:
+    """What the paper concludes from table VI about its four models, over the seeds that both of a pair have.
+
+    Args:
+        tested: predictions of each architecture for the test faces by the number of the seed.
+    """
+
+    def margins(one: str, other: str) -> list[Floats]:
+        shared = sorted(set(tested[one]) & set(tested[other]))
+        return [gender_margin(_known(tested[one][seed].gender_logits)) for seed in shared]
+
+    def errors(one: str, other: str) -> list[Floats]:
+        shared = sorted(set(tested[one]) & set(tested[other]))
+        return [nme_per_face_pct(_known(tested[one][seed].landmarks), truth.landmarks) for seed in shared]
+
+    def auc(claim: str, better: str, worse: str) -> Conclusion:
+        runs = margins(better, worse), margins(worse, better)
+        return larger_auc(claim, f"AUC, {TEST}", *runs, truth.gender, worse, _paper("gender_auc", better, worse))
+
+    def nme(claim: str, better: str, worse: str) -> Conclusion:
+        runs = errors(better, worse), errors(worse, better)
+        return lower_error(claim, f"{NME}, {TEST}", *runs, worse, -_paper("nme_pct", better, worse))
+
+    gender, landmarks, multitask, attention = Architecture
+    return [
+        auc("5a. Single-task beats multi-task: gender (table VI)", gender, multitask),
+        nme("5b. Single-task beats multi-task: landmarks (table VI)", landmarks, multitask),
+        auc("6a. Attention helps gender (table VI)", attention, multitask),
+        nme("6b. Attention hurts landmarks (table VI)", multitask, attention),
+    ]
+
+
+def _known(part: Floats | None) -> Floats:
+    assert part is not None
+    return part
+
+
+def _paper(metric: str, one: str, other: str) -> float:
+    table = published_table(6).set_index("architecture")[metric]
+    return float(table[one] - table[other])

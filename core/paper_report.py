@@ -1,0 +1,129 @@
+"""A replication of the paper as one page: conclusions, tables I to VI beside the paper's, and its figures."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.conclusions import RESAMPLES, REVERSED, SUPPORTED, Conclusion
+from core.names import MEAN_FACE, TASK_METRICS, Task
+from core.page import embedded, render
+from core.replication import AREA99, BESIDE, CHOICES, paper_metrics
+from core.report import GENDER, HEADS, number
+
+TITLES = {
+    1: "Table I: optimisers, single-task gender, validation",
+    2: "Table II: landmark losses, single-task landmarks, validation",
+    3: "Table III: lambda1 and lambda2, multi-task, validation",
+    4: "Table IV: d_k, self-attention, validation",
+    5: "Table V: winners trained to the end, validation",
+    6: "Table VI: the four models, test",
+}
+ALL_HEADS = {**HEADS, AREA99: "operating-curve area (paper's)", "loss": "loss", "gender_ce": "cross-entropy"}
+KIND = {SUPPORTED: "inside", REVERSED: "outside"}
+
+
+def write_paper_report(
+    facts: Mapping[str, Any],
+    tables: Mapping[int, pd.DataFrame],
+    chosen: Mapping[int, Mapping[str, Any]],
+    conclusions: Sequence[Conclusion],
+    figures: Mapping[Path, str],
+) -> str:
+    """The page as text.
+
+    Args:
+        facts: what the template says of the run as a whole.
+        tables: as :func:`core.replication.replicated_table` makes them.
+        chosen: the row of tables 1 to 4 that the next step went on with.
+        figures: PNG files with their captions.
+    """
+    return render(
+        "paper_report.html",
+        **facts,
+        resamples=RESAMPLES,
+        conclusions=[_line(one) for one in conclusions],
+        tables=[part for n, table in tables.items() for part in _parts(n, table, chosen.get(n))],
+        figures=embedded(figures),
+    )
+
+
+def conclusions_table(conclusions: Sequence[Conclusion]) -> pd.DataFrame:
+    """``conclusions.csv``: a row a claim."""
+    rows = []
+    for one in conclusions:
+        value, low, high = one.difference
+        row = {"claim": one.claim, "measure": one.measure, "held_seeds": one.held, "seeds": one.seeds}
+        row |= {"difference": value, "difference_lo": low, "difference_hi": high}
+        rows.append(row | {"paper_difference": one.paper, "rival": one.rival, "verdict": one.verdict})
+    return pd.DataFrame(rows)
+
+
+def _line(one: Conclusion) -> dict[str, Any]:
+    digits = 2 if one.measure.startswith("NME") else 4
+    value, low, high = (_signed(part, digits) for part in one.difference)
+    line = {"claim": one.claim, "measure": one.measure, "held": one.held, "seeds": one.seeds, "value": value}
+    line |= {"interval": f"{low} to {high}", "paper": _signed(one.paper, digits), "rival": one.rival}
+    return line | {"verdict": one.verdict, "kind": KIND.get(one.verdict, "")}
+
+
+def _signed(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:+.{digits}f}"
+
+
+def _parts(n: int, table: pd.DataFrame, chosen: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """A table as the page shows it: with both tasks in two parts, each narrow enough for a page."""
+    metrics = [name for name in (*paper_metrics(n), *BESIDE) if name in table]
+    landmarks = [name for name in metrics if name in (*TASK_METRICS[Task.LANDMARKS], AREA99)]
+    others = [name for name in metrics if name not in landmarks]
+    if not landmarks or not set(others) & set(TASK_METRICS[Task.GENDER]):
+        return [_part(n, "", metrics, table, chosen)]
+    return [_part(n, " (gender)", others, table, chosen), _part(n, " (landmarks)", landmarks, table, chosen)]
+
+
+def _part(
+    n: int, suffix: str, metrics: Sequence[str], table: pd.DataFrame, chosen: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    keys, most = CHOICES[n], int(table["seeds"].max())
+    rows = []
+    for row in table.dropna(subset=list(metrics), how="all").to_dict("records"):
+        baseline = row[keys[0]] == MEAN_FACE
+        named = [MEAN_FACE] + [""] * (len(keys) - 1) if baseline else [_key(row[key]) for key in keys]
+        rows.append(
+            {
+                "named": named,
+                "kind": "baseline" if baseline else "ours",
+                "chosen": chosen is not None and all(row[key] == chosen[key] for key in keys),
+                "note": "" if baseline or row["seeds"] == most else f"{row['seeds']} of {most} seeds trained",
+                "cells": [_cell(name, row) for name in metrics],
+            }
+        )
+    choices = ["model" if key == "architecture" else key for key in keys]
+    return {"title": TITLES[n] + suffix, "choices": choices, "heads": [ALL_HEADS[m] for m in metrics], "rows": rows}
+
+
+def _key(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _cell(name: str, row: Mapping[Any, Any]) -> dict[str, str]:
+    value, spread, low, high = (_number(name, row.get(f"{name}{end}")) for end in ("", "_sd", "_min", "_max"))
+    paper, inside = row.get(f"paper_{name}"), row.get(f"paper_{name}_inside")
+    cell = {"value": value if spread == "-" else f"{value} +- {spread}", "range": "", "paper": "", "kind": ""}
+    if spread != "-":
+        cell["range"] = f"{low} to {high}"
+    if paper is not None and not pd.isna(paper):
+        known = inside is not None and not pd.isna(inside)
+        mark = ("✓ " if inside else "✗ ") if known else ""
+        cell |= {"paper": f"{mark}paper {_number(name, paper)}"}
+        cell |= {"kind": ("inside" if inside else "outside") if known else ""}
+    return cell
+
+
+def _number(name: str, value: Any) -> str:
+    """Shares with three digits, as the paper prints them; losses with four."""
+    if name in (*GENDER, AREA99, "ced_auc100", "ced_auc10") and name != "gender_ce" and value is not None:
+        return "-" if pd.isna(value) else f"{value:.3f}"
+    return number(name, value)

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from core.conclusions import REVERSED, SUPPORTED, UNDECIDED, best_of_table, larger_auc, lower_error
+
+FACES = 45
+RANDOM = np.random.default_rng(0)
+NOISE = RANDOM.normal(0, 0.1, FACES)
+FACE = RANDOM.uniform(5, 12, FACES)
+
+
+def test_a_choice_that_is_better_on_every_face_is_supported_with_its_exact_lead():
+    errors = {"a": [FACE, FACE], "b": [FACE + 1 + NOISE - NOISE.mean()] * 2, "c": [FACE + 3] * 2}
+    found = best_of_table("a is best", "NME", "a", errors, {"a": 1.0, "b": 1.5, "c": 4.0})
+    assert found.rival == "b"
+    assert found.difference[0] == pytest.approx(1.0)
+    assert (found.held, found.seeds, found.paper) == (2, 2, 0.5)
+    assert found.verdict == SUPPORTED
+
+
+def test_a_claim_is_counted_seed_by_seed():
+    errors = {"a": [FACE, FACE + 2, FACE], "b": [FACE + 1] * 3}
+    found = best_of_table("a is best", "NME", "a", errors, {"a": 1.0, "b": 1.5})
+    assert (found.held, found.seeds) == (2, 3)
+
+
+def test_a_tie_holds_nothing_and_decides_nothing():
+    found = best_of_table("a is best", "NME", "a", {"a": [FACE], "b": [FACE]}, {"a": 1.0, "b": 1.0})
+    assert (found.held, found.verdict) == (0, UNDECIDED)
+
+
+def test_what_is_worse_on_every_face_is_reversed():
+    found = lower_error("a beats b", "NME", [FACE + 1], [FACE + NOISE], "b", 0.1)
+    assert (found.held, found.verdict) == (0, REVERSED)
+
+
+def test_an_interval_over_faces_covers_the_truth_about_as_often_as_it_says():
+    covered = 0
+    for k in range(200):
+        random = np.random.default_rng(k)
+        first, second = random.normal(7, 2, FACES), random.normal(7.5, 2, FACES)
+        _, low, high = lower_error("", "", [first], [second], "", 0.0).difference
+        covered += low <= 0.5 <= high
+    assert 0.89 <= covered / 200 <= 0.99
+
+
+def test_the_lead_in_auc_is_scikit_learns_and_ties_of_perfect_models_decide_nothing():
+    gender = np.arange(FACES) % 2
+    good, bad = gender + RANDOM.normal(0, 0.4, FACES), gender + RANDOM.normal(0, 1.5, FACES)
+    found = larger_auc("good beats bad", "AUC", [good], [bad], gender, "bad", 0.01)
+    assert found.difference[0] == pytest.approx(roc_auc_score(gender, good) - roc_auc_score(gender, bad))
+    assert (found.held, found.verdict) == (1, SUPPORTED)
+    perfect = larger_auc("", "AUC", [gender * 1.0], [gender * 2.0], gender, "", 0.0)
+    assert perfect.difference == (0.0, 0.0, 0.0)
+    assert (perfect.held, perfect.verdict) == (0, UNDECIDED)

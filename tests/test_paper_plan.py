@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from core.errors import UserError
+from search_spaces.paper import PAPER_CHOICES
+from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
+from tune.plan import Profile
+
+
+def test_every_step_is_fixed_to_what_the_steps_before_chose():
+    chosen = {"optimizer": "adagrad", "landmark_loss": "wing", "lambda1": 5.0, "lambda2": 1.0, "d_k": 32}
+    plan = PaperPlan(Profile.FAST)
+    fixed = [plan.step_plan(step, chosen).search_space().fixed for step in STEPS]
+    assert "optimizer" not in fixed[0]
+    assert [part["optimizer"] for part in fixed[1:]] == ["adagrad"] * 3
+    assert [part["landmark_loss"] for part in fixed[2:]] == ["wing"] * 2
+    assert (fixed[3]["lambda1"], fixed[3]["lambda2"]) == (5.0, 1.0)
+    assert "d_k" not in fixed[3]
+
+
+def test_the_papers_fixed_values_are_in_every_step():
+    plan = PaperPlan(Profile.PAPER)
+    for step in STEPS:
+        made = plan.step_plan(step, PAPER_CHOICES)
+        fixed = made.search_space().fixed
+        assert (fixed["lr"], fixed["batch_size"], fixed["frozen_blocks"], fixed["head_width"]) == (1e-3, 15, 0, 4096)
+        assert (made.objective, made.epochs, made.grace) == ("val_loss", 10, 10)
+    assert [plan.step_plan(step, PAPER_CHOICES).retrain_epochs for step in STEPS] == [10, 50, 50, 50]
+
+
+def test_all_steps_share_the_seeds_of_their_replicates():
+    plan = PaperPlan(Profile.FAST, seeds=2)
+    steps = [plan.step_plan(step, PAPER_CHOICES) for step in STEPS]
+    assert len({made.trial_seed(0) for made in steps}) == 1
+    assert all(made.trial_seed(made.cells()) == steps[0].replicate_seed(1) for made in steps)
+
+
+def test_a_plan_survives_json():
+    plan = PaperPlan(Profile.FAST, settings={"lr": 1e-4}, follow=Follow.PAPER, seeds=5)
+    assert paper_plan_from_json(json.loads(json.dumps(plan.to_json())), "search.json") == plan
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"seeds": 0}, "--seeds must be from 1"),
+        ({"final_epochs": 0}, "--final-epochs must be from 1"),
+        ({"settings": {"optimizer": "adam"}}, "--set optimizer: this is what the paper varies"),
+        ({"seed": -1}, "--seed must be from 0"),
+    ],
+)
+def test_a_plan_that_breaks_a_rule_is_a_clear_error(options, rule):
+    with pytest.raises(UserError, match=rule):
+        PaperPlan(Profile.FAST, **options)
+
+
+def test_a_searchs_plan_is_not_taken_for_a_replications():
+    with pytest.raises(UserError, match="not the plan of a replication"):
+        paper_plan_from_json({"space": {}, "profile": "fast"}, "search.json")

@@ -1,0 +1,61 @@
+"""What a replication of the paper would do, and how long it would take."""
+
+from collections.abc import Callable
+
+import torch
+
+from core.config import config_from_flat
+from core.models import FaceModel, parameter_count
+from search_spaces.paper import PAPER_CHOICES
+from tune.estimate import MEASURED_FACES, seconds_per_epoch
+from tune.materials import Materials
+from tune.paper_plan import STEPS, PaperPlan, Step, papers_cell
+from tune.progress import Progress, clock
+from tune.search import workload_of
+
+TIME_BESIDES = 5.0  # seconds that a table takes besides its epochs: workers start, weights travel
+
+
+def print_forecast(plan: PaperPlan, materials: Materials, say: Callable[[str], None]) -> None:
+    """List tables, runs and epochs with the seconds that they would take, measured for the paper's choice of each."""
+    workers = materials.workers.count
+    say(f"measuring an epoch of each model, on {MEASURED_FACES} faces, with the paper's choices")
+    rows, total = [], 0.0
+    for step in STEPS:
+        seconds = _measured(plan, step, materials)
+        step_plan = plan.step_plan(step, PAPER_CHOICES)
+        tables, finals = step_plan.trials * plan.epochs, plan.seeds * step_plan.retrain_epochs
+        for title, runs, epochs in (
+            (f"table {step.numeral}: {step_plan.cells()} rows", step_plan.trials, tables),
+            ("  its winner, trained to the end", plan.seeds, finals),
+        ):
+            time = seconds * epochs / workers + TIME_BESIDES
+            total += time
+            rows.append((title, f"{runs}", f"{epochs}", f"{seconds:.2f}", clock(time)))
+    print(f"\n{'':<34}{'runs':>6}{'epochs':>8}{'s/epoch':>9}{'time':>10}")
+    for title, *cells in rows:
+        print(f"{title:<34}{cells[0]:>6}{cells[1]:>8}{cells[2]:>9}{cells[3]:>10}")
+    print(
+        f"{plan.seeds} seeds, {workers} at once: about {clock(total)} in all, and {_gigabytes(plan):.1f} GB of weights"
+    )
+
+
+def _measured(plan: PaperPlan, step: Step, materials: Materials) -> float:
+    """Seconds for an epoch of the paper's choice in this step."""
+    step_plan = plan.step_plan(step, PAPER_CHOICES)
+    workload = workload_of(step_plan, materials.with_plan(step_plan))
+    with Progress(lambda: f"measuring the {step_plan.architectures()[0]} model"):
+        return seconds_per_epoch(workload, materials.workers, papers_cell(step))
+
+
+def _gigabytes(plan: PaperPlan) -> float:
+    """Disk for the winners' weights and for the backbone beside those of each step."""
+    total = 0
+    for step in STEPS:
+        space = plan.step_plan(step, PAPER_CHOICES).search_space()
+        model = config_from_flat({**space.fixed, **papers_cell(step)}).model
+        with torch.device("meta"):
+            made = FaceModel(model.architecture, model.frozen_blocks, model.head_width, model.dropout, model.d_k)
+        learned = sum(tensor.numel() for tensor in made.learned_tensors().values())
+        total += 4 * (plan.seeds * learned + parameter_count(made.features))  # float32
+    return total / 1e9

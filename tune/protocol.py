@@ -1,0 +1,133 @@
+"""The paper's protocol (figure 10): four grids, each around the choices of those before, and their winners trained."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.claims import Cell, cell_label
+from core.config import config_from_flat
+from core.kept_predictions import read_predictions
+from core.metrics import Truth
+from core.replication import CHOICES
+from core.run_folder import RunFolder
+from core.winner import Winner, read_winners
+from tune.ledger import Ledger, Status
+from tune.materials import Materials
+from tune.paper_plan import STEPS, Follow, PaperPlan, Step, papers_cell
+from tune.plan import Plan
+from tune.retrain import retrain
+from tune.run import create_run
+from tune.search import Search
+from tune.winners import Candidate, choose, ranked
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """What one step left."""
+
+    step: Step
+    plan: Plan
+    run: RunFolder
+    ledger: Ledger
+    winner: Winner
+
+    def runs(self) -> pd.DataFrame:
+        """A row for each cell and seed that trained: choices, ``seed`` and validation metrics without ``val_``."""
+        rows = [
+            {**entry.config, "seed": entry.number // self.plan.cells(), **_plain(entry.best(self.plan.aim()))}
+            for entry in self._trained()
+        ]
+        return pd.DataFrame(rows, columns=None if rows else [*self.step.space.parameters, "seed"])
+
+    def curves(self) -> dict[str, list[pd.DataFrame]]:
+        """Learning curves by the label of the cell, a table a seed."""
+        curves: dict[str, list[pd.DataFrame]] = {}
+        for entry in self._trained():
+            curves.setdefault(self._label(entry.config), []).append(pd.DataFrame(entry.curve))
+        return curves
+
+    def cells(self) -> list[Cell]:
+        """The cells with what they predicted for the validation faces."""
+        found: dict[str, Cell] = {}
+        for entry in self._trained():
+            label = self._label(entry.config)
+            config = config_from_flat({**self.plan.search_space().fixed, **entry.config})
+            cell = found.setdefault(label, Cell(label, config, ()))
+            found[label] = replace(cell, runs=(*cell.runs, read_predictions(self.run.trial(entry.number))))
+        return list(found.values())
+
+    def final_runs(self) -> pd.DataFrame:
+        """A row for each seed of the winner: its best epoch's validation metrics without ``val_``."""
+        rows = [[{str(k): v for k, v in row.items()} for row in c.to_dict("records")] for c in self.winner.curves]
+        best = [min(curve, key=self.plan.aim().cost) for curve in rows]
+        return pd.DataFrame([{"architecture": str(self.winner.architecture), **_plain(row)} for row in best])
+
+    def _trained(self) -> list[Any]:
+        entries = [self.ledger.entries[number] for number in sorted(self.ledger.entries)]
+        return [entry for entry in entries if entry.status is Status.FINISHED]
+
+    def _label(self, config: Mapping[str, Any]) -> str:
+        return cell_label([config[key] for key in CHOICES[self.step.number]])
+
+
+class Protocol:
+    """All four steps of one replication, begun or gone on with in its folder.
+
+    Args:
+        root: the replication's folder, which exists and is locked by the caller.
+        first: the materials of the first step.
+    """
+
+    def __init__(self, plan: PaperPlan, root: Path, first: Materials, command: str, say: Say) -> None:
+        self.plan = plan
+        self.root = root
+        self.first = first
+        self.command = command
+        self.say = say
+
+    def go(self) -> list[StepResult]:
+        """Run what is left of every step."""
+        chosen: dict[str, Any] = {}
+        results = []
+        for step in STEPS:
+            self.say(f"table {step.numeral}: {step.space.summary.partition(': ')[2]}, {self.plan.seeds} seeds")
+            results.append(self._step(step, chosen))
+            settings = results[-1].winner.config.flat()
+            picked = {key: settings[key] for key in step.space.parameters}
+            chosen |= picked
+            self.say(f"table {step.numeral}: going on with " + ", ".join(f"{k}={v}" for k, v in picked.items()))
+        return results
+
+    def validation(self) -> Truth:
+        """What is true of the validation faces."""
+        part = self.first.inputs[0].validation
+        return Truth(part.gender, part.landmarks)
+
+    def _step(self, step: Step, chosen: Mapping[str, Any]) -> StepResult:
+        plan = self.plan.step_plan(step, chosen)
+        run = RunFolder(self.root / f"table{step.number}")
+        materials = self.first.with_plan(plan)
+        if run.path.exists():
+            materials.check_same(run.read_search(), str(run.search))
+        else:
+            create_run(run, plan, materials, self.command)
+        ledger = Search(plan, run, materials).go()
+        retrain(plan, run, materials, ledger, self.say, self._candidates(step, plan, ledger))
+        return StepResult(step, plan, run, ledger, read_winners(run)[0])
+
+    def _candidates(self, step: Step, plan: Plan, ledger: Ledger) -> list[Candidate]:
+        best_first = ranked(ledger, plan)
+        if self.plan.follow is Follow.PAPER:
+            cell = papers_cell(step)
+            best_first = [entry for entry in best_first if entry.config == cell]
+        return choose(best_first, plan.search_space().fixed, 1)
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Metrics under their plain names, without those of other splits."""
+    return {name.removeprefix("val_"): value for name, value in row.items() if not name.startswith("train")}
