@@ -16,23 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from core.cache_folder import default_cache
-from core.config import KEYS
-from core.errors import UserError, run_script
+from core.errors import run_script
 from core.names import Precision
-from core.preparation import DRAWN
 from core.run_folder import RunFolder, free_name, new_run
 from tune.cluster import plan_workers, start_ray
 from tune.forecast import print_forecast
 from tune.materials import Materials, Place
+from tune.options import PLACE, add_data_options, add_place_options, check_options, check_resumable, picked_profile
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
 from tune.paper_results import report_replication
-from tune.plan import Profile, parse_settings
+from tune.plan import parse_settings
 from tune.progress import clock
 from tune.protocol import Protocol
 from tune.run import create_replication
-
-WHERE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address"}
-"""Options that say where the work is done."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,11 +36,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
     )
-    p.add_argument("--data", metavar="DIR", help=f"a CelebA folder (default: {DRAWN}, faces made by Tandem)")
-    p.add_argument("--drawn-faces", type=int, metavar="N", help=f"how many to draw (default: {PaperPlan.drawn_faces})")
-    p.add_argument("--weights", metavar="PATH", help="VGG-16 weights: a file, imagenet, random or auto (default)")
-    p.add_argument("--profile", choices=["auto", *Profile], help="auto: paper with a GPU, else fast (default)")
-    p.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help=f"fix settings: {', '.join(KEYS)}")
+    add_data_options(p, PaperPlan.drawn_faces)
     p.add_argument("--seeds", type=int, help=f"how often everything is done (default: {PaperPlan.seeds})")
     p.add_argument("--seed", type=int, help=f"all random numbers follow from it (default: {PaperPlan.seed})")
     p.add_argument("--epochs", type=int, help=f"of tables I to IV (default: {PaperPlan.epochs}, the paper's)")
@@ -53,19 +45,14 @@ def parser() -> argparse.ArgumentParser:
         "--follow", choices=list(Follow), help="go on with own choices (default), or with those that the paper made"
     )
     p.add_argument("--plan", action="store_true", help="list the runs and the time they would take, and end")
-    p.add_argument("--name", help="of the run (default: paper)")
-    p.add_argument("--resume", metavar="NAME", help="go on with a run after a crash")
-    p.add_argument("--storage", metavar="DIR", help="folder of runs, shared by all nodes (default: runs)")
-    p.add_argument("--cache", type=Path, metavar="DIR", help="decoded faces and activations (safe to delete)")
-    p.add_argument("--workers", type=int, help="trainings at once (default: one a GPU, else one for 4 cores)")
-    p.add_argument("--gpus-per-trial", type=float, help="(default: 1 if there are GPUs)")
-    p.add_argument("--address", help="of a running Ray cluster, or auto (default: a private Ray on this machine)")
+    add_place_options(p, "paper")
     return p
 
 
 def main() -> None:
     """Parse, replicate, print."""
     given = vars(parser().parse_args())
+    check_options(given)
     if "resume" in given:
         resume(given)
     else:
@@ -75,14 +62,11 @@ def main() -> None:
 def begin(given: dict[str, Any]) -> None:
     """A new replication, or only its forecast."""
     settings = parse_settings(given.get("set", []))
-    if "drawn_faces" in given and given.get("data", DRAWN) != DRAWN:
-        raise UserError("--drawn-faces: there is nothing to draw when --data gives the faces")
     storage = Path(given.get("storage", "runs"))
     run = None if given.get("plan") else new_run(storage, given.get("name") or free_name(storage, "paper"))
     place, gpus = found_place(given, None)
-    asked = str(given.get("profile", "auto"))
-    profile = Profile(asked) if asked != "auto" else (Profile.PAPER if gpus else Profile.FAST)
-    say(f"profile {profile}" + (f", because there is {'a' if gpus else 'no'} GPU" if asked == "auto" else ""))
+    profile, reason = picked_profile(given, gpus)
+    say(reason)
     names = set(PaperPlan.__dataclass_fields__) - {"profile", "settings"}
     options = {key: Follow(value) if key == "follow" else value for key, value in given.items() if key in names}
     plan = PaperPlan(profile=profile, settings=settings, **options)
@@ -98,9 +82,7 @@ def begin(given: dict[str, Any]) -> None:
 
 def resume(given: dict[str, Any]) -> None:
     """Go on with a replication."""
-    extra = sorted(set(given) - WHERE)
-    if extra:
-        raise UserError(f"--resume takes its plan from the run; --{extra[0].replace('_', '-')} cannot change it")
+    check_resumable(given, PLACE)
     run = RunFolder(Path(given.get("storage", "runs")) / given["resume"])
     recorded = run.read_search()
     plan = paper_plan_from_json(recorded["plan"], str(run.search))

@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from core.cache_folder import default_cache
-from core.config import KEYS
 from core.errors import UserError, run_script
 from core.names import Precision
-from core.preparation import DRAWN
 from core.run_folder import RunFolder, free_name, new_run
 from search_spaces.catalogue import SPACES, find_space
 from search_spaces.space import Space
 from tune.cluster import Machine, plan_workers, start_ray
 from tune.materials import Materials, Place
+from tune.options import PLACE, add_data_options, add_place_options, check_options, check_resumable, picked_profile
 from tune.plan import OBJECTIVES, Plan, Profile, grid_options, parse_settings, plan_from_json, settled_space
 from tune.progress import clock
 from tune.report import print_winners
@@ -33,10 +32,7 @@ from tune.run import create_run
 from tune.search import Search
 from tune.study import Sampler
 
-WHERE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address"}
-"""Options that say where a search runs."""
-
-CHANGEABLE = WHERE | {"trials", "max_failures", "time_budget", "data", "weights"}
+CHANGEABLE = PLACE | {"trials", "max_failures", "time_budget", "data", "weights"}
 """What --resume takes; all else stands in the run's search.json."""
 
 
@@ -48,11 +44,7 @@ def parser() -> argparse.ArgumentParser:
     what = p.add_argument_group("what to search")
     what.add_argument("--space", metavar="NAME", help=f"{', '.join(SPACES)}, or a .json file")
     what.add_argument("--describe", action="store_true", help="print the space and end")
-    what.add_argument("--data", metavar="DIR", help=f"a CelebA folder (default: {DRAWN}, faces made by Tandem)")
-    what.add_argument("--drawn-faces", type=int, metavar="N", help=f"how many to draw (default: {Plan.drawn_faces})")
-    what.add_argument("--weights", metavar="PATH", help="VGG-16 weights: a file, imagenet, random or auto (default)")
-    what.add_argument("--profile", choices=["auto", *Profile], help="auto: paper with a GPU, else fast (default)")
-    what.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help=f"fix settings: {', '.join(KEYS)}")
+    add_data_options(what, Plan.drawn_faces)
     how = p.add_argument_group("how to search")
     how.add_argument("--trials", type=int, help=f"(default: {Plan.trials}; a grid has as many as it has)")
     how.add_argument(
@@ -76,13 +68,7 @@ def parser() -> argparse.ArgumentParser:
     after.add_argument("--retrain-epochs", type=int, help=f"(default: {Plan.retrain_epochs})")
     after.add_argument("--retrain-seeds", type=int, help=f"(default: {Plan.retrain_seeds})")
     where = p.add_argument_group("where")
-    where.add_argument("--name", help="of the run (default: the space's name)")
-    where.add_argument("--resume", metavar="NAME", help="go on with a run after a crash")
-    where.add_argument("--storage", metavar="DIR", help="folder of runs, shared by all nodes (default: runs)")
-    where.add_argument("--cache", type=Path, metavar="DIR", help="decoded faces and activations (safe to delete)")
-    where.add_argument("--workers", type=int, help="trials at once (default: one a GPU, else one for 4 cores)")
-    where.add_argument("--gpus-per-trial", type=float, help="(default: 1 if there are GPUs)")
-    where.add_argument("--address", help="of a running Ray cluster, or auto (default: a private Ray on this machine)")
+    add_place_options(where, "the space's name")
     return p
 
 
@@ -91,8 +77,7 @@ def main() -> None:
     given = vars(parser().parse_args())
     if "resume" not in given and "space" not in given:
         raise UserError(f"--space NAME is needed: {', '.join(SPACES)}, or --resume NAME")
-    if "://" in given.get("storage", ""):
-        raise UserError(f"--storage {given['storage']}: must be a folder that every node can reach under this path")
+    check_options(given)
     if "resume" in given:
         resume(given)
     elif given.get("describe"):
@@ -104,8 +89,6 @@ def main() -> None:
 def begin(given: dict[str, Any]) -> None:
     """A new run."""
     settings = parse_settings(given.get("set", []))
-    if "drawn_faces" in given and given.get("data", DRAWN) != DRAWN:
-        raise UserError("--drawn-faces: there is nothing to draw when --data gives the faces")
     space = find_space(given["space"])
     storage = Path(given.get("storage", "runs"))
     run = new_run(storage, given.get("name") or free_name(storage, space.name))
@@ -120,14 +103,12 @@ def begin(given: dict[str, Any]) -> None:
 
 def resume(given: dict[str, Any]) -> None:
     """Go on with a run."""
-    extra = sorted(set(given) - CHANGEABLE)
-    if extra:
-        raise UserError(f"--resume takes its plan from the run; --{extra[0].replace('_', '-')} cannot change it")
+    check_resumable(given, CHANGEABLE)
     run = RunFolder(Path(given.get("storage", "runs")) / given["resume"])
     recorded = run.read_search()
     with run.lock():
         plan = plan_from_json(recorded["plan"], str(run.search))
-        changes = {key: given[key] for key in CHANGEABLE - WHERE if key in given}
+        changes = {key: given[key] for key in CHANGEABLE - PLACE if key in given}
         plan = replace(plan, **changes)
         workers = given.get("workers", recorded["workers"]["count"])
         gpus = given.get("gpus_per_trial", recorded["workers"]["gpus"])
@@ -173,10 +154,8 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
 
 def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus: float) -> Plan:
     """A plan from the options of a new run."""
-    asked = str(given.get("profile", "auto"))
-    profile = Profile(asked) if asked != "auto" else (Profile.PAPER if gpus else Profile.FAST)
-    if asked == "auto":
-        say(f"profile {profile}, because there is {'a' if gpus else 'no'} GPU (--profile chooses)")
+    profile, reason = picked_profile(given, gpus)
+    say(reason)
     names = set(Plan.__dataclass_fields__) - {"space", "profile"}
     options = {key: value for key, value in given.items() if key in names}
     settled = settled_space(space, profile, settings)

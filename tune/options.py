@@ -1,0 +1,69 @@
+"""Command-line options that several scripts share."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from core.config import KEYS
+from core.errors import UserError
+from core.preparation import DRAWN
+from tune.plan import Profile
+
+PLACE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address"}
+"""Options that say where the work is done."""
+
+Group = argparse.ArgumentParser | argparse._ArgumentGroup
+
+
+def add_data_options(group: Group, drawn_faces: int) -> None:
+    """Faces, weights, profile and fixed settings; ``drawn_faces`` is how many are drawn by default."""
+    group.add_argument("--data", metavar="DIR", help=f"a CelebA folder (default: {DRAWN}, faces made by Tandem)")
+    group.add_argument("--drawn-faces", type=int, metavar="N", help=f"how many to draw (default: {drawn_faces})")
+    group.add_argument("--weights", metavar="PATH", help="VGG-16 weights: a file, imagenet, random or auto (default)")
+    group.add_argument("--profile", choices=["auto", *Profile], help="auto: paper with a GPU, else fast (default)")
+    group.add_argument(
+        "--set", nargs="+", action="extend", metavar="KEY=VALUE", help=f"fix settings: {', '.join(KEYS)}"
+    )
+
+
+def add_place_options(group: Group, default_name: str) -> None:
+    """Name, storage, cache, workers and cluster; ``default_name`` says what a run is called by default."""
+    group.add_argument("--name", help=f"of the run (default: {default_name})")
+    group.add_argument("--resume", metavar="NAME", help="go on with a run after a crash")
+    group.add_argument("--storage", metavar="DIR", help="folder of runs, shared by all nodes (default: runs)")
+    group.add_argument("--cache", type=Path, metavar="DIR", help="decoded faces and activations (safe to delete)")
+    group.add_argument("--workers", type=int, help="trials at once (default: one a GPU, else one for 4 cores)")
+    group.add_argument("--gpus-per-trial", type=float, help="(default: 1 if there are GPUs)")
+    group.add_argument("--address", help="of a running Ray cluster, or auto (default: a private Ray on this machine)")
+
+
+def check_options(given: dict[str, Any]) -> None:
+    """Rules between options.
+
+    Raises:
+        UserError: faces both given and drawn, or a storage that is no folder.
+    """
+    if "drawn_faces" in given and given.get("data", DRAWN) != DRAWN:
+        raise UserError("--drawn-faces: there is nothing to draw when --data gives the faces")
+    if "://" in given.get("storage", ""):
+        raise UserError(f"--storage {given['storage']}: must be a folder that every node can reach under this path")
+
+
+def check_resumable(given: dict[str, Any], changeable: set[str]) -> None:
+    """Refuse with --resume what cannot be changed any more.
+
+    Raises:
+        UserError: another option than those in ``changeable``.
+    """
+    extra = sorted(set(given) - changeable)
+    if extra:
+        raise UserError(f"--resume takes its plan from the run; --{extra[0].replace('_', '-')} cannot change it")
+
+
+def picked_profile(given: dict[str, Any], gpus: float) -> tuple[Profile, str]:
+    """The profile that was asked for, or the one that suits the machine; and a line that says so."""
+    asked = str(given.get("profile", "auto"))
+    if asked != "auto":
+        return Profile(asked), f"profile {asked}"
+    profile = Profile.PAPER if gpus else Profile.FAST
+    return profile, f"profile {profile}, because there is {'a' if gpus else 'no'} GPU (--profile chooses)"
