@@ -117,7 +117,9 @@ class Retraining:
 
     def _finish(self) -> None:
         partial = self.folder / ".weights.partial"
-        save_file(self.best, partial, metadata={"format": "pt"})
+        # Convolutions train in channels_last; a file holds tensors in their plain order.
+        plain = {name: tensor.contiguous() for name, tensor in self.best.items()}
+        save_file(plain, partial, metadata={"format": "pt"})
         curve = pd.DataFrame(self.curve)
         write_text(self.folder / "curve.csv", curve.to_csv(index=False))
         partial.replace(self.folder / "weights.safetensors")

@@ -1,14 +1,17 @@
 import json
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from core.config import config_from_flat
+from core.examples import Examples
 from core.retraining import Objective, Retraining, clear_other, finished_record
 from core.session import DivergedError, Session
+from core.vgg import block_output_shape
 
 RECORD = {"model": "multitask", "epochs": 4}
 
@@ -36,6 +39,24 @@ def test_it_keeps_the_weights_of_its_best_epoch(weights, activations, tmp_path):
         json.loads((tmp_path / "config.json").read_text())["best"]["relative_error"]
     )
     assert not (tmp_path / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("frozen_blocks", [0, 4])
+def test_convolutions_that_learned_are_kept_and_make_the_same_model_again(weights, tmp_path, frozen_blocks):
+    random = np.random.default_rng(0)
+    face = np.array([[80, 100], [144, 100], [112, 140], [88, 170], [136, 170]], dtype=np.float32)
+    shape = (6, *block_output_shape(frozen_blocks))
+    inputs = random.integers(0, 256, shape).astype(np.uint8) if frozen_blocks == 0 else random.random(shape, np.float32)
+    part = Examples(inputs, np.arange(6), np.tile(face, (6, 1, 1)), np.arange(6) % 2)
+    settings = {"frozen_blocks": frozen_blocks, "head_width": 8, "precision": "fp32", "lr": 1e-4}
+    session = Session(config_from_flat(settings), part, part, weights, 1, torch.device("cpu"))
+    run = Retraining(session, Objective("relative_error"), 1, tmp_path, RECORD)
+    run.run_epoch()
+    kept = load_file(tmp_path / "weights.safetensors")
+    learned = session.learned_tensors()
+    assert any(name.startswith("features.") for name in kept)
+    assert set(kept) == set(learned)
+    assert all(torch.equal(kept[name], learned[name].detach()) for name in kept)
 
 
 def test_a_killed_retraining_goes_on_along_the_same_curve(weights, activations, tmp_path, monkeypatch):
