@@ -47,7 +47,8 @@ def test_convolutions_that_learned_are_kept_and_make_the_same_model_again(weight
     face = np.array([[80, 100], [144, 100], [112, 140], [88, 170], [136, 170]], dtype=np.float32)
     shape = (6, *block_output_shape(frozen_blocks))
     inputs = random.integers(0, 256, shape).astype(np.uint8) if frozen_blocks == 0 else random.random(shape, np.float32)
-    part = Examples(inputs, np.arange(6), np.tile(face, (6, 1, 1)), np.arange(6) % 2)
+    landmarks = face + random.normal(0, 5, (6, 1, 2)).astype(np.float32)
+    part = Examples(inputs, np.arange(6), landmarks, np.arange(6) % 2)
     settings = {"frozen_blocks": frozen_blocks, "head_width": 8, "precision": "fp32", "lr": 1e-4}
     session = Session(config_from_flat(settings), part, part, weights, 1, torch.device("cpu"))
     run = Retraining(session, Objective("relative_error"), 1, tmp_path, RECORD)
