@@ -27,6 +27,7 @@ from core.names import Architecture, Precision
 from core.preparation import AUTO, load_faces, load_weights, prepare_inputs
 from core.session import Session
 from core.splits import split_faces
+from tune.progress import Progress
 
 PAPER = {"frozen_blocks": 0, "head_width": 4096, "optimizer": "adamax", "lambda1": 1.0, "lambda2": 20.0, "d_k": 512}
 
@@ -63,7 +64,10 @@ def measured(given: dict[str, Any], model: str, precision: str) -> dict[str, Any
     train, validation = inputs.examples(np.load(inputs.path, mmap_mode="r"))
     config = config_from_flat({**PAPER, "architecture": model, "precision": precision, "lr": given["lr"]})
     session = Session(config, train, validation, weights, 0, device)
-    rows = [session.run_epoch() for _ in range(given["epochs"])]
+    rows: list[dict[str, float]] = []
+    with Progress(lambda: f"{model}, {precision}: {len(rows)}/{given['epochs']} epochs"):
+        for _ in range(given["epochs"]):
+            rows.append(session.run_epoch())
     seconds = statistics.median(row["seconds_per_epoch"] for row in rows)
     return {
         "model": model,

@@ -22,7 +22,8 @@ def write_figures(folder: Path, result: TestResult) -> dict[Path, str]:
     for tested in result.tested:
         figures[f"predictions_{tested.winner.architecture}"] = (_faces(tested, result), _caption(tested))
     curves = {str(t.winner.architecture): list(t.winner.curves) for t in result.tested}
-    figures["learning_curves"] = (learning_figure(curves), "Learning curves of the retrained winners, a line a seed.")
+    caption = "Learning curves of the retrained winners, a line a seed (the paper's figure 9)."
+    figures["learning_curves"] = (learning_figure(curves), caption)
     written = {}
     for name, (figure, caption) in figures.items():
         path = folder / f"{name}.png"
@@ -43,8 +44,8 @@ def _gender_figures(result: TestResult) -> dict[str, tuple[Figure, str]]:
     gender = result.truth.gender
     counts = {kind: np.sum([confusion(run, gender) for run in runs], axis=0) for kind, runs in margins.items()}
     return {
-        "roc": (roc_figure(margins, gender), "ROC curves, one for each training seed."),
-        "confusion": (confusion_figure(counts), "Confusion matrices, faces summed over training seeds."),
+        "roc": (roc_figure(margins, gender), "ROC curves, one for each training seed (the paper's figure 11)."),
+        "confusion": (confusion_figure(counts), "Confusion matrices, faces summed over training seeds (figure 11)."),
     }
 
 
@@ -55,14 +56,15 @@ def _landmark_figures(result: TestResult) -> dict[str, tuple[Figure, str]]:
         for t in result.tested
         if t.runs[0].landmarks is not None
     }
-    caption = "Operating curves: share of faces within a threshold of NME."
+    caption = "Operating curves: share of faces within a threshold of NME (figure 11)."
     return {"operating_curve": (ced_figure(errors), caption)} if errors else {}
 
 
 def _caption(tested: Tested) -> str:
     """What the drawn faces show, by the model's tasks."""
     winner, first = tested.winner, tested.runs[0]
-    parts = [f"Predictions of the {look_of(winner.architecture).label} model ({winner.label}, its first seed)"]
+    kind = look_of(winner.architecture).label
+    parts = [f"Predictions of the {kind} model ({winner.label}, its first seed; the paper's figure 12)"]
     if first.landmarks is not None:
         parts += ["circles: true landmarks, crosses: predicted", "faces from best to worst NME, evenly picked"]
     else:
