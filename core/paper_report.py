@@ -10,8 +10,9 @@ import pandas as pd
 from core.conclusions import RESAMPLES, REVERSED, SUPPORTED, Conclusion
 from core.names import MEAN_FACE, TASK_METRICS, Task
 from core.page import embedded, render
+from core.published import published_steps
 from core.replication import AREA99, BESIDE, CHOICES, paper_metrics
-from core.report import GENDER, HEADS, number
+from core.report import HEADS
 
 TITLES = {
     1: "Table I: optimisers, single-task gender, validation",
@@ -22,6 +23,7 @@ TITLES = {
     6: "Table VI: the four models, test",
 }
 ALL_HEADS = {**HEADS, AREA99: "operating-curve area (paper's)", "loss": "loss", "gender_ce": "cross-entropy"}
+ENDS = ("sd", "min", "max")
 KIND = {SUPPORTED: "inside", REVERSED: "outside"}
 
 
@@ -86,7 +88,7 @@ def _parts(n: int, table: pd.DataFrame, chosen: Mapping[str, Any] | None) -> lis
 def _part(
     n: int, suffix: str, metrics: Sequence[str], table: pd.DataFrame, chosen: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    keys, most = CHOICES[n], int(table["seeds"].max())
+    keys, most, digits = CHOICES[n], int(table["seeds"].max()), _digits(n)
     rows = []
     for row in table.dropna(subset=list(metrics), how="all").to_dict("records"):
         baseline = row[keys[0]] == MEAN_FACE
@@ -97,7 +99,7 @@ def _part(
                 "kind": "baseline" if baseline else "ours",
                 "chosen": chosen is not None and all(row[key] == chosen[key] for key in keys),
                 "note": "" if baseline or row["seeds"] == most else f"{row['seeds']} of {most} seeds trained",
-                "cells": [_cell(name, row) for name in metrics],
+                "cells": [_cell(name, row, digits[name]) for name in metrics],
             }
         )
     choices = ["model" if key == "architecture" else key for key in keys]
@@ -108,22 +110,25 @@ def _key(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _cell(name: str, row: Mapping[Any, Any]) -> dict[str, str]:
-    value, spread, low, high = (_number(name, row.get(f"{name}{end}")) for end in ("", "_sd", "_min", "_max"))
-    paper, inside = row.get(f"paper_{name}"), row.get(f"paper_{name}_inside")
-    cell = {"value": value if spread == "-" else f"{value} +- {spread}", "range": "", "paper": "", "kind": ""}
-    if spread != "-":
-        cell["range"] = f"{low} to {high}"
-    if paper is not None and not pd.isna(paper):
-        known = inside is not None and not pd.isna(inside)
-        mark = ("✓ " if inside else "✗ ") if known else ""
-        cell |= {"paper": f"{mark}paper {_number(name, paper)}"}
-        cell |= {"kind": ("inside" if inside else "outside") if known else ""}
-    return cell
+def _cell(name: str, row: Mapping[Any, Any], digits: int) -> dict[str, str]:
+    def text(key: str) -> str:
+        value = row.get(key)
+        return "-" if value is None or pd.isna(value) else f"{value:.{digits}f}"
+
+    value, spread, low, high, paper = (text(key) for key in (name, *(f"{name}_{s}" for s in ENDS), f"paper_{name}"))
+    inside = row.get(f"paper_{name}_inside")
+    known = inside is not None and not pd.isna(inside)
+    mark = ("✓ " if inside else "✗ ") if known else ""
+    return {
+        "value": value if spread == "-" else f"{value} +- {spread}",
+        "range": "" if spread == "-" else f"{low} to {high}",
+        "paper": "" if paper == "-" else f"{mark}paper {paper}",
+        "kind": ("inside" if inside else "outside") if known else "",
+    }
 
 
-def _number(name: str, value: Any) -> str:
-    """Shares with three digits, as the paper prints them; losses with four."""
-    if name in (*GENDER, AREA99, "ced_auc100", "ced_auc10") and name != "gender_ce" and value is not None:
-        return "-" if pd.isna(value) else f"{value:.3f}"
-    return number(name, value)
+def _digits(n: int) -> dict[str, int]:
+    """Decimal places of each metric in a table: as the paper prints it, and so for what it lacks."""
+    printed = {AREA99 if name == "ced_auc100" else name: step for name, step in published_steps(n).items()}
+    places = {name: round(-math.log10(step)) for name, step in printed.items()}
+    return {**dict.fromkeys(BESIDE, 3), "fr10_face_pct": 1, **places}
