@@ -1,11 +1,10 @@
 """The six conclusions that the paper draws from its tables, each as a comparison that predictions can decide."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.conclusions import Conclusion, best_of_table, larger_auc, lower_error
+from core.conclusions import Conclusion, best_of_table, larger_auc, lower_error, unmeasured
 from core.config import Config
 from core.metrics import Floats, Predictions, Truth, gender_margin, nme_per_face_pct
 from core.names import Architecture
@@ -42,13 +41,13 @@ def cell_label(values: Sequence[Any]) -> str:
 def table_conclusion(number: int, cells: Sequence[Cell], seeds: int, truth: Truth) -> Conclusion:
     """The claim that the paper makes of one of tables I to IV.
 
-    A row of which a seed failed is no rival; if that is the paper's choice, the claim held nowhere.
+    A row of which a seed failed is no rival; if that is the paper's choice, or no rival is left, nothing is measured.
     """
     claimed, claim, metric, unit = TABLE_CLAIMS[number]
     measure = f"{unit}, {VALIDATION}"
     whole = {cell.label: cell for cell in cells if len(cell.runs) == seeds}
     if claimed not in whole or len(whole) < 2:
-        return Conclusion(claim, measure, "-", 0, seeds, (math.nan, math.nan, math.nan), math.nan)
+        return unmeasured(claim, measure)
     errors = {label: [_error(metric, cell, run, truth) for run in cell.runs] for label, cell in whole.items()}
     table = published_table(number)
     keys = table.columns[: 2 if number == 3 else 1]
@@ -70,21 +69,23 @@ def model_conclusions(tested: Mapping[str, Mapping[int, Predictions]], truth: Tr
         tested: predictions of each architecture for the test faces by the number of the seed.
     """
 
-    def margins(one: str, other: str) -> list[Floats]:
-        shared = sorted(set(tested[one]) & set(tested[other]))
-        return [gender_margin(_known(tested[one][seed].gender_logits)) for seed in shared]
-
-    def errors(one: str, other: str) -> list[Floats]:
-        shared = sorted(set(tested[one]) & set(tested[other]))
-        return [nme_per_face_pct(_known(tested[one][seed].landmarks), truth.landmarks) for seed in shared]
+    def shared(one: str, other: str) -> list[int]:
+        return sorted(set(tested[one]) & set(tested[other]))
 
     def auc(claim: str, better: str, worse: str) -> Conclusion:
-        runs = margins(better, worse), margins(worse, better)
-        return larger_auc(claim, f"AUC, {TEST}", *runs, truth.gender, worse, _paper("gender_auc", better, worse))
+        measure, seeds = f"AUC, {TEST}", shared(better, worse)
+        if not seeds:
+            return unmeasured(claim, measure)
+        runs = [[gender_margin(_known(tested[one][k].gender_logits)) for k in seeds] for one in (better, worse)]
+        return larger_auc(claim, measure, runs[0], runs[1], truth.gender, worse, _paper("gender_auc", better, worse))
 
     def nme(claim: str, better: str, worse: str) -> Conclusion:
-        runs = errors(better, worse), errors(worse, better)
-        return lower_error(claim, f"{NME}, {TEST}", *runs, worse, -_paper("nme_pct", better, worse))
+        measure, seeds = f"{NME}, {TEST}", shared(better, worse)
+        if not seeds:
+            return unmeasured(claim, measure)
+        true = truth.landmarks
+        runs = [[nme_per_face_pct(_known(tested[one][k].landmarks), true) for k in seeds] for one in (better, worse)]
+        return lower_error(claim, measure, runs[0], runs[1], worse, -_paper("nme_pct", better, worse))
 
     gender, landmarks, multitask, attention = Architecture
     return [

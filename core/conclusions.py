@@ -1,21 +1,24 @@
-"""The paper's conclusions put to our seeds and faces: how often each held, and whether other faces could reverse it.
+"""The paper's conclusions put to our seeds and faces: how often each held, and whether others could reverse it.
 
-Errors are per face, (N,), smaller is better; a run is one training seed. The mean over seeds is taken face by face, so
-the interval is about which faces were drawn; the count over seeds is about training.
+Errors are per face, (N,), smaller is better; a run is one training seed, and run k of every row is the same seed. The
+interval covers both which faces were drawn and which seeds; one seed says nothing of training's own noise, so it
+decides nothing.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from core.bootstrap import INTERVAL, Estimate, paired_difference, resampled_faces
+from core.bootstrap import Estimate, twofold_auc_difference, twofold_difference
 from core.metrics import Floats, Integers, auc
 
 RESAMPLES = 2000
 SEED = 0
 
 SUPPORTED, REVERSED, UNDECIDED = "supported", "reversed", "not decided"
+UNKNOWN: Estimate = (math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -29,24 +32,26 @@ class Conclusion:
     held: int
     """In how many of ``seeds`` the claim was true."""
     seeds: int
+    """0 where the claim could not be measured."""
     difference: Estimate
-    """In the claim's favour if above 0, with its 95 % interval over faces."""
+    """To the best rival on our seeds, in the claim's favour if above 0; 95 % interval, among all rivals at once."""
     paper: float
     """The same difference in the paper's tables."""
+    verdict: str
 
-    @property
-    def verdict(self) -> str:
-        """What the interval says; too few faces decide nothing."""
-        _, low, high = self.difference
-        if low > 0:
-            return SUPPORTED
-        return REVERSED if high < 0 else UNDECIDED
+
+def unmeasured(claim: str, measure: str) -> Conclusion:
+    """A claim of which too little was trained."""
+    return Conclusion(claim, measure, "-", 0, 0, UNKNOWN, math.nan, UNDECIDED)
 
 
 def best_of_table(
     claim: str, measure: str, claimed: str, errors: Mapping[str, Sequence[Floats]], published: Mapping[str, float]
 ) -> Conclusion:
-    """That ``claimed`` has the smallest mean error of all rows; its rival is the best of the others on our seeds.
+    """That ``claimed`` has the smallest mean error of all rows.
+
+    The best of several rivals is partly the luckiest, so the intervals of all differences are those that hold
+    together in 95 % of cases (Bonferroni). Supported: all of them lie above 0; reversed: one lies below.
 
     Args:
         errors: for each row an array (N,) for each seed, the same number of seeds for all.
@@ -54,12 +59,17 @@ def best_of_table(
     """
     means = {name: [float(run.mean()) for run in runs] for name, runs in errors.items()}
     others = [name for name in errors if name != claimed]
-    rival = min(others, key=lambda name: sum(means[name]))
-    held = sum(all(means[claimed][k] < means[name][k] for name in others) for k in range(len(errors[claimed])))
-    ours, theirs = (np.mean(errors[name], axis=0) for name in (claimed, rival))
-    difference = paired_difference(theirs, ours, resamples=RESAMPLES, seed=SEED)
+    seeds = len(errors[claimed])
+    held = sum(all(means[claimed][k] < means[name][k] for name in others) for k in range(seeds))
+    level = 1 - 0.05 / len(others)
+    ours = np.stack(errors[claimed])
+    leads = {
+        name: twofold_difference(np.stack(errors[name]), ours, resamples=RESAMPLES, seed=SEED, level=level)
+        for name in others
+    }
+    rival = min(others, key=lambda name: leads[name][0])
     paper = published[rival] - published[claimed]
-    return Conclusion(claim, measure, rival, held, len(errors[claimed]), difference, paper)
+    return Conclusion(claim, measure, rival, held, seeds, leads[rival], paper, _verdict(list(leads.values()), seeds))
 
 
 def lower_error(
@@ -67,8 +77,8 @@ def lower_error(
 ) -> Conclusion:
     """That one model's mean error is smaller than another's, seed by seed."""
     held = sum(bool(one.mean() < other.mean()) for one, other in zip(better, worse, strict=True))
-    difference = paired_difference(np.mean(worse, axis=0), np.mean(better, axis=0), resamples=RESAMPLES, seed=SEED)
-    return Conclusion(claim, measure, rival, held, len(better), difference, paper)
+    lead = twofold_difference(np.stack(worse), np.stack(better), resamples=RESAMPLES, seed=SEED)
+    return Conclusion(claim, measure, rival, held, len(better), lead, paper, _verdict([lead], len(better)))
 
 
 def larger_auc(
@@ -82,16 +92,13 @@ def larger_auc(
 ) -> Conclusion:
     """That one model's area under the ROC curve is larger; ``better`` and ``worse`` hold margins (N,), one a seed."""
     held = sum(auc(one, gender_N) > auc(other, gender_N) for one, other in zip(better, worse, strict=True))
-    rng = np.random.default_rng(SEED)
-    drawn = [_auc_gain(better, worse, gender_N, resampled_faces(gender_N, rng)) for _ in range(RESAMPLES)]
-    low, high = np.percentile(drawn, INTERVAL).tolist()
-    everyone = np.arange(len(gender_N))
-    difference = (_auc_gain(better, worse, gender_N, everyone), low, high)
-    return Conclusion(claim, measure, rival, held, len(better), difference, paper)
+    lead = twofold_auc_difference(np.stack(better), np.stack(worse), gender_N, resamples=RESAMPLES, seed=SEED)
+    return Conclusion(claim, measure, rival, held, len(better), lead, paper, _verdict([lead], len(better)))
 
 
-def _auc_gain(better: Sequence[Floats], worse: Sequence[Floats], gender_N: Integers, faces: Integers) -> float:
-    def mean(runs: Sequence[Floats]) -> float:
-        return sum(auc(run[faces], gender_N[faces]) for run in runs) / len(runs)
-
-    return mean(better) - mean(worse)
+def _verdict(leads: Sequence[Estimate], seeds: int) -> str:
+    if seeds > 1 and all(low > 0 for _, low, _ in leads):
+        return SUPPORTED
+    if seeds > 1 and any(high < 0 for _, _, high in leads):
+        return REVERSED
+    return UNDECIDED

@@ -1,4 +1,4 @@
-"""The final test: the only code that scores the test split."""
+"""The final test: predictions for the test faces, and their scores with intervals."""
 
 import math
 from collections.abc import Sequence
@@ -84,18 +84,27 @@ def run_test(
         UserError: a winner's weights are missing or damaged.
     """
     bench = Bench(faces, split, backbone, device, cache, report)
+    return scored_test([(winner, *bench.run(winner)) for winner in winners], faces, split, report)
+
+
+Measured = tuple[Winner, list[Predictions], float]
+"""A winner, its predictions for the test faces (one a seed), and the milliseconds that it takes for a face."""
+
+
+def scored_test(measured: Sequence[Measured], faces: Faces, split: Split, report: Reporter) -> TestResult:
+    """The scores of what was predicted, beside those of knowing nothing."""
+    truth = Truth(faces.gender[split.test], faces.landmarks[split.test])
     train = Truth(faces.gender[split.train], faces.landmarks[split.train])
     knowing_nothing = baseline_predictions(train, len(split.test))
     assert knowing_nothing.landmarks is not None
-    mean_face_N = nme_per_face_pct(knowing_nothing.landmarks, bench.truth.landmarks)
+    mean_face_N = nme_per_face_pct(knowing_nothing.landmarks, truth.landmarks)
     report(f"{MEAN_FACE}: intervals")
-    baseline = _estimates([knowing_nothing], bench.truth, mean_face_N)
+    baseline = _estimates([knowing_nothing], truth, mean_face_N)
     files = [str(faces.file[index]) for index in split.test]
-    result = TestResult(bench.truth, faces.images, split.test, files, baseline)
-    for winner in winners:
-        runs, milliseconds = bench.run(winner)
+    result = TestResult(truth, faces.images, split.test, files, baseline)
+    for winner, runs, milliseconds in measured:
         report(f"{winner.label}: intervals")
-        result.tested.append(scored(winner, runs, milliseconds, bench.truth, mean_face_N))
+        result.tested.append(scored(winner, runs, milliseconds, truth, mean_face_N))
     return result
 
 

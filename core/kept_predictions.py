@@ -1,6 +1,5 @@
-"""What a trial predicted for the validation faces, kept so that trials can be compared face by face."""
+"""Predictions of one model for a set of faces, kept so that models can be compared face by face."""
 
-import os
 import zipfile
 from pathlib import Path
 
@@ -9,14 +8,14 @@ import numpy as np
 from core.errors import UserError
 from core.metrics import Predictions
 
-NAME = "validation.npz"
+NAME = "predictions.npz"
 PARTS = ("gender_logits", "landmarks")
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
-    """Write ``validation.npz`` whole: ``gender_logits`` (N, 2) and ``landmarks`` (N, 5, 2) in pixels, as they exist."""
+    """Write ``predictions.npz`` whole: ``gender_logits`` (N, 2) and ``landmarks`` (N, 5, 2; pixels), if any."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{NAME}.{os.getpid()}.partial"
+    partial = folder / f".{NAME}.partial"
     known = {name: part for name in PARTS if (part := getattr(predictions, name)) is not None}
     with partial.open("wb") as file:
         np.savez_compressed(file, **known)
@@ -34,4 +33,4 @@ def read_predictions(folder: Path) -> Predictions:
         with np.load(path) as parts:
             return Predictions(**{name: parts[name] for name in PARTS if name in parts})
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not the predictions of a trial ({error})") from None
+        raise UserError(f"{path}: not the predictions of a model ({error})") from None

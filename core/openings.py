@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from pathlib import Path
 from typing import Any
 
 from core.atomic import write_text
@@ -33,9 +34,11 @@ def record_opening(run: RunFolder) -> list[str]:
 
 
 def opened_elsewhere(run: RunFolder, search: dict[str, Any]) -> dict[str, list[str]]:
-    """Which other runs in the same storage folder have opened the same test faces, and when."""
+    """Which other runs have opened the same test faces, and when: those beside it and, of replications, their steps."""
     found = {}
-    for path in sorted(run.path.parent.iterdir()):
+    home = run.path.resolve().parent
+    storage = home.parent if (home / "search.json").is_file() else home  # a step's home is its replication
+    for path in _runs_in(storage):
         other = RunFolder(path)
         try:
             theirs = {} if path.samefile(run.path) else other.read_search()
@@ -43,5 +46,12 @@ def opened_elsewhere(run: RunFolder, search: dict[str, Any]) -> dict[str, list[s
         except (UserError, OSError):  # no run, or one that cannot be read
             continue
         if dates and all(theirs.get(key) == search[key] for key in ("data_fingerprint", "split_fingerprint")):
-            found[path.name] = dates
+            found[str(path.relative_to(storage))] = dates
     return found
+
+
+def _runs_in(storage: Path) -> list[Path]:
+    """Folders that may be runs: those in ``storage`` and, as steps of a replication, those in a run."""
+    beside = sorted(path for path in storage.iterdir() if path.is_dir())
+    within = [step for path in beside if (path / "search.json").is_file() for step in sorted(path.iterdir())]
+    return [*beside, *within]

@@ -67,7 +67,11 @@ def _line(one: Conclusion) -> dict[str, Any]:
     digits = 2 if one.measure.startswith("NME") else 4
     value, low, high = (_signed(part, digits) for part in one.difference)
     line = {"claim": one.claim, "measure": one.measure, "held": one.held, "seeds": one.seeds, "value": value}
-    line |= {"interval": f"{low} to {high}", "paper": _signed(one.paper, digits), "rival": one.rival}
+    line |= {
+        "interval": "" if math.isnan(one.difference[0]) else f"{low} to {high}",
+        "paper": _signed(one.paper, digits),
+        "rival": one.rival,
+    }
     return line | {"verdict": one.verdict, "kind": KIND.get(one.verdict, "")}
 
 
@@ -90,7 +94,8 @@ def _part(
 ) -> dict[str, Any]:
     keys, most, digits = CHOICES[n], int(table["seeds"].max()), _digits(n)
     rows = []
-    for row in table.dropna(subset=list(metrics), how="all").to_dict("records"):
+    known = [name for metric in metrics for name in (metric, f"paper_{metric}") if name in table]
+    for row in table.dropna(subset=known, how="all").to_dict("records"):
         baseline = row[keys[0]] == MEAN_FACE
         named = [MEAN_FACE] + [""] * (len(keys) - 1) if baseline else [_key(row[key]) for key in keys]
         rows.append(

@@ -57,7 +57,7 @@ def replicated_table(number: int, runs: pd.DataFrame, baseline: Mapping[str, flo
         row: dict[str, Any] = {**{key: paper[key] for key in keys}, "seeds": len(ours)}
         for name in shown:
             values = ours[name].dropna() if name in ours else pd.Series(dtype=float)
-            row |= _spread(name, values)
+            row |= _spread(name, values) if name != MACHINE else {name: values.mean() if len(values) else None}
             if name in metrics:
                 row |= _beside(name, values, float(paper[name]), steps[name] / 2)
         rows.append(row)

@@ -32,7 +32,7 @@ class RunFolder:
         self.test = path / "test"
 
     def trial(self, number: int) -> Path:
-        """TensorBoard events of one trial."""
+        """What is kept of one trial: TensorBoard events, and of a grid's what it predicted."""
         return self.path / f"trial-{number:04d}"
 
     def winner(self, label: str, replicate: int) -> Path:

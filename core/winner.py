@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from core.config import Config, config_from_flat
 from core.errors import UserError
 from core.models import FaceModel
 from core.names import MEAN_FACE, Architecture
+from core.preparation import Reporter
 from core.run_folder import RunFolder
 from core.weights import Weights, weights_from_file
 
@@ -139,6 +141,19 @@ def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.de
     model.load_state_dict({**started, **learned}, assign=True)
     model.features.to(memory_format=torch.channels_last)
     return model.to(device).eval()
+
+
+def check_weights(winners: Sequence[Winner], backbone: Weights, report: Reporter) -> None:
+    """Load every model once and let it go: one that cannot be loaded must not cost an opening of the test split.
+
+    Raises:
+        UserError: a seed's weights are missing, damaged or of another model.
+    """
+    folders = [(winner, folder) for winner in winners for folder in winner.folders]
+    progress = report("checking the winners' weights")
+    for done, (winner, folder) in enumerate(folders, 1):
+        load_model(backbone, winner, folder, torch.device("cpu"))
+        progress(done, len(folders))
 
 
 def _learned(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Test a run's winners, once: the only program that opens the test split.
+"""Test a run's winners, once. Beside paper.py, for its own models, no other program opens the test split.
 
     python scripts/final_test.py runs/multitask
 
@@ -8,7 +8,7 @@ Writes RUN/test: scores.csv, predictions.csv, figures and report.html.
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,7 @@ from core.preparation import load_faces
 from core.report import number, write_report
 from core.run_folder import RunFolder
 from core.splits import Split, read_split
-from core.weights import Weights
-from core.winner import Winner, load_model, read_backbone, read_winners
+from core.winner import check_weights, read_backbone, read_winners
 from tune.plan import plan_from_json
 from tune.progress import Counter, Progress, clock
 
@@ -72,6 +71,10 @@ def main() -> None:
     arguments = parser.parse_args()
     run = RunFolder(arguments.run.resolve())  # so that "." has a name too
     search = run.read_search()
+    if "paper" in search["plan"]:
+        raise UserError(
+            f"{run.path}: a replication of the paper, which paper.py itself tests: --resume {run.path.name}"
+        )
     with run.lock():
         winners, backbone = read_winners(run), read_backbone(run)
         faces, split = read_faces(run, search, arguments.data, arguments.cache)
@@ -102,15 +105,6 @@ def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache:
     if split.fingerprint(faces.file) != search["split_fingerprint"]:
         raise UserError(f"{run.split}: not the split that the search was made with (the file has changed)")
     return faces, split
-
-
-def check_weights(winners: Sequence[Winner], backbone: Weights, doing: Doing) -> None:
-    """Load every model once and let it go: one that cannot be loaded must not cost an opening of the test split."""
-    folders = [(winner, folder) for winner in winners for folder in winner.folders]
-    progress = doing("checking the winners' weights")
-    for done, (winner, folder) in enumerate(folders, 1):
-        load_model(backbone, winner, folder, torch.device("cpu"))
-        progress(done, len(folders))
 
 
 def open_test(run: RunFolder, search: dict[str, Any], doing: Doing) -> tuple[list[str], dict[str, list[str]]]:

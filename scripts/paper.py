@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cache_folder import default_cache
-from core.errors import run_script
+from core.errors import UserError, run_script
 from core.names import Precision
 from core.run_folder import RunFolder, free_name, new_run
 from tune.cluster import plan_workers, start_ray
@@ -62,6 +62,8 @@ def main() -> None:
 def begin(given: dict[str, Any]) -> None:
     """A new replication, or only its forecast."""
     settings = parse_settings(given.get("set", []))
+    if given.get("plan") and "name" in given:
+        raise UserError("--plan makes no run, so it takes no --name")
     storage = Path(given.get("storage", "runs"))
     run = None if given.get("plan") else new_run(storage, given.get("name") or free_name(storage, "paper"))
     place, gpus = found_place(given, None)
@@ -118,6 +120,9 @@ def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> 
         raise
     print("\nthe paper's conclusions on our seeds and faces:")
     for one in conclusions:
+        if not one.seeds:
+            print(f"  {one.claim}: not measured, because too little of it could be trained")
+            continue
         value, low, high = one.difference
         print(f"  {one.claim}: held in {one.held} of {one.seeds} seeds; {one.verdict}")
         print(

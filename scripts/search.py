@@ -161,7 +161,7 @@ def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus
     settled = settled_space(space, profile, settings)
     if "sampler" in options:
         options["sampler"] = Sampler(options["sampler"])
-    if settled.cells or options.get("sampler") is Sampler.GRID:
+    if options.get("sampler", Sampler.GRID if settled.cells else None) is Sampler.GRID:
         options = grid_options(settled, options)
     return Plan(space=settled.to_json(), profile=profile, **options)
 

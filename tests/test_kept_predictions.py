@@ -18,12 +18,12 @@ def test_writing_again_replaces_and_leaves_nothing_else(tmp_path):
     for value in (0.0, 1.0):
         write_predictions(tmp_path, Predictions(np.full((3, 2), value, dtype=np.float32), None))
     assert read_predictions(tmp_path).gender_logits.mean() == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["validation.npz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.npz"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 not whole"])
 def test_missing_or_damaged_predictions_are_a_clear_error(tmp_path, content):
     if content is not None:
-        (tmp_path / "validation.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"validation\.npz"):
+        (tmp_path / "predictions.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"predictions\.npz"):
         read_predictions(tmp_path)

@@ -70,3 +70,13 @@ def test_what_is_no_readable_run_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "again").symlink_to(run.path)
     record_opening(run)
     assert opened_elsewhere(run, SEARCH) == {}
+
+
+def test_steps_of_a_replication_and_runs_beside_it_know_of_each_other(tmp_path: Path) -> None:
+    paper = made(tmp_path, "paper", '["2026-01-01"]')
+    step = made(tmp_path, "paper/table2", '["2026-01-02"]')
+    other = made(tmp_path, "other", '["2026-01-03"]')
+    beside = {"other": ["2026-01-03"], "paper/table2": ["2026-01-02"]}
+    assert opened_elsewhere(paper, SEARCH) == beside
+    assert opened_elsewhere(other, SEARCH) == {"paper": ["2026-01-01"], "paper/table2": ["2026-01-02"]}
+    assert opened_elsewhere(step, SEARCH) == {"other": ["2026-01-03"], "paper": ["2026-01-01"]}

@@ -93,10 +93,11 @@ def test_a_finished_replication_is_not_tested_again(whole, cache):
 def test_killed_twice_and_resumed_it_makes_the_tables_of_an_undisturbed_one(whole, tmp_path, cache):
     folder, _ = whole
     words = command(tmp_path, cache, "--name", "killed", "--seeds", "2", *TINY)
-    for awaited in ("table1/trials.csv", "table3/winners/backbone.safetensors"):
+    for awaited in ("table1/trials.csv", "table3/winners/backbone.safetensors", "test/measured.json"):
         process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 300
-        while not (tmp_path / "killed" / awaited).exists() and time.monotonic() < deadline:
+        while not (tmp_path / "killed" / awaited).exists():
+            assert time.monotonic() < deadline
             assert process.poll() is None, "it ended before it was killed"
             time.sleep(0.2)
         os.killpg(process.pid, signal.SIGKILL)
@@ -104,6 +105,7 @@ def test_killed_twice_and_resumed_it_makes_the_tables_of_an_undisturbed_one(whol
         words = command(tmp_path, cache, "--resume", "killed")
     done = run(words)
     assert done.returncode == 0, done.stderr
+    assert len(json.loads((tmp_path / "killed/test/opened.json").read_text())) == 1
     for name in FILES:
         tables = [pd.read_csv(place / name).filter(regex="^(?!inference)") for place in (folder, tmp_path / "killed")]
         pd.testing.assert_frame_equal(*tables)
@@ -114,10 +116,10 @@ def test_killed_twice_and_resumed_it_makes_the_tables_of_an_undisturbed_one(whol
 def test_the_forecast_lists_every_run_and_leaves_nothing(tmp_path, cache):
     done = run(command(tmp_path, cache, "--plan", "--seeds", "5", *TINY))
     assert done.returncode == 0, done.stderr
-    lines = {line.split("  ")[0].strip(): line.split()[-4:] for line in done.stdout.splitlines() if ":" in line}
-    assert lines["table I: 4 rows"][:2] == ["20", "40"]
-    assert lines["table III: 5 rows"][:2] == ["25", "50"]
-    assert [words[:2] for line, words in lines.items() if line.startswith("its winner")] == [["5", "15"]]
+    rows = [line.split()[-4:-2] for line in done.stdout.splitlines() if line.startswith(("table I", "  its winner"))]
+    finals = [["5", "10"]] + [["5", "15"]] * 3  # runs and epochs; model 1 is not trained on
+    tables = [["20", "40"]] + [["25", "50"]] * 3
+    assert rows == [row for pair in zip(tables, finals, strict=True) for row in pair]
     assert "5 seeds, 1 at once: about" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,3 @@
-import math
 import re
 from pathlib import Path
 
@@ -7,7 +6,7 @@ import pytest
 from test_replication import BASELINE, runs_like_the_papers
 
 import core
-from core.conclusions import Conclusion
+from core.conclusions import Conclusion, unmeasured
 from core.paper_figures import replication_figure, write_paper_figures
 from core.paper_report import conclusions_table, write_paper_report
 from core.replication import CHOICES, replicated_table
@@ -16,9 +15,7 @@ FACTS = {
     "name": "a",
     "seeds": 3,
     "profile": "fast",
-    "frozen_blocks": 5,
-    "head_width": 512,
-    "lr": "0.001",
+    "differs": [],
     "own_choices": True,
     "faces": 500,
     "source": "celeba-mini",
@@ -29,13 +26,15 @@ FACTS = {
     "precision": "fp32",
     "device": "a CPU",
     "when": "2026-01-01",
-    "before": [],
+    "openings": ["2026-01-01"],
     "others": {},
+    "persons_unknown": False,
+    "failures": [],
 }
 CONCLUSIONS = [
-    Conclusion("1. Adamax", "cross-entropy, nats", "adam", 3, 3, (0.25, 0.1, 0.4), 0.1637),
-    Conclusion("2. L1", "NME, points", "wing", 1, 3, (-1.5, -2.0, -1.0), 1.2),
-    Conclusion("3. none", "NME, points", "-", 0, 3, (math.nan,) * 3, math.nan),
+    Conclusion("1. Adamax", "cross-entropy, nats", "adam", 3, 3, (0.25, 0.1, 0.4), 0.1637, "supported"),
+    Conclusion("2. L1", "NME, points", "wing", 1, 3, (-1.5, -2.0, -1.0), 1.2, "reversed"),
+    unmeasured("3. none", "NME, points"),
 ]
 
 
@@ -50,7 +49,7 @@ def test_every_value_of_the_paper_stands_on_the_page():
         choices = len(CHOICES[number])
         for line in file.read_text().splitlines()[1:]:
             for value in filter(None, line.split(",")[choices:]):
-                assert re.search(rf"paper {value}(\.0+)?0*\s", text), (file.name, value)
+                assert re.search(rf"paper {re.escape(value)}(\.0+)?0*\s", text), (file.name, value)
 
 
 def test_inside_and_outside_are_marked_by_sign_and_not_by_colour_alone():
@@ -79,6 +78,22 @@ def test_a_row_whose_seeds_failed_says_how_many_trained():
     runs = runs_like_the_papers(1, 0.1)
     table = replicated_table(1, runs.drop(index=0), BASELINE)
     assert "2 of 3 seeds trained" in write_paper_report(FACTS, {1: table}, {}, CONCLUSIONS, {})
+
+
+def test_a_row_that_never_trained_still_has_the_papers_value():
+    runs = runs_like_the_papers(2, 0.1)
+    table = replicated_table(2, runs[runs["landmark_loss"] != "wing"], BASELINE)
+    text = write_paper_report(FACTS, {2: table}, {}, CONCLUSIONS, {})
+    assert "paper 16.469" in text
+    assert "0 of 3 seeds trained" in text
+
+
+def test_what_is_not_the_papers_protocol_and_what_failed_is_said():
+    facts = {**FACTS, "differs": ["lr 0.0001 (paper: 0.001)"], "failures": ["table I, adam, seed 0: out of memory"]}
+    text = write_paper_report({**facts, "openings": ["a", "b"]}, {}, {}, CONCLUSIONS, {})
+    for words in ("lr 0.0001 (paper: 0.001)", "table I, adam, seed 0: out of memory", "opened more than once: a, b"):
+        assert words in text
+    assert 'warning">' not in write_paper_report(FACTS, {}, {}, CONCLUSIONS, {})
 
 
 def test_the_figure_has_a_dot_for_each_seed_and_a_star_for_each_row_of_the_paper():

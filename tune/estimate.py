@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import RayError
 
 from core.config import config_from_flat
 from core.device import make_repeatable
+from core.errors import UserError
 from core.examples import Examples
 from core.session import Session
 from tune.cluster import Workers
@@ -18,9 +20,17 @@ MEASURED_FACES = 60
 
 
 def seconds_per_epoch(workload: Workload, workers: Workers, parameters: Mapping[str, Any]) -> float:
-    """Seconds that an epoch over all training faces takes on one worker, scaled up from an epoch over 60 of them."""
+    """Seconds that an epoch over all training faces takes on one worker, scaled up from an epoch over 60 of them.
+
+    Raises:
+        UserError: it cannot be trained.
+    """
     measure = ray.remote(_measure).options(num_cpus=workers.threads, num_gpus=workers.gpus)
-    return float(ray.get(measure.remote(ray.put(workload), dict(parameters))))
+    try:
+        return float(ray.get(measure.remote(ray.put(workload), dict(parameters))))
+    except RayError as error:  # whatever happened in the worker: divergence, too little memory
+        lines = str(error).strip().splitlines()
+        raise UserError(f"an epoch with {dict(parameters)} cannot be measured: {lines[-1][:300]}") from None
 
 
 def _measure(workload: Workload, parameters: dict[str, Any]) -> float:

@@ -1,5 +1,6 @@
 """What a replication of the paper would do, and how long it would take."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -24,14 +25,13 @@ def print_forecast(plan: PaperPlan, materials: Materials, say: Callable[[str], N
     for step in STEPS:
         seconds = _measured(plan, step, materials)
         step_plan = plan.step_plan(step, PAPER_CHOICES)
-        tables, finals = step_plan.trials * plan.epochs, plan.seeds * step_plan.retrain_epochs
         for title, runs, epochs in (
-            (f"table {step.numeral}: {step_plan.cells()} rows", step_plan.trials, tables),
-            ("  its winner, trained to the end", plan.seeds, finals),
+            (f"table {step.numeral}: {step_plan.cells()} rows", step_plan.trials, plan.epochs),
+            ("  its winner, trained to the end", plan.seeds, step_plan.retrain_epochs),
         ):
-            time = seconds * epochs / workers + TIME_BESIDES
+            time = seconds * epochs * math.ceil(runs / workers) + TIME_BESIDES
             total += time
-            rows.append((title, f"{runs}", f"{epochs}", f"{seconds:.2f}", clock(time)))
+            rows.append((title, f"{runs}", f"{runs * epochs}", f"{seconds:.2f}", clock(time)))
     print(f"\n{'':<34}{'runs':>6}{'epochs':>8}{'s/epoch':>9}{'time':>10}")
     for title, *cells in rows:
         print(f"{title:<34}{cells[0]:>6}{cells[1]:>8}{cells[2]:>9}{cells[3]:>10}")

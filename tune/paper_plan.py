@@ -8,9 +8,25 @@ from typing import Any
 from core.errors import UserError
 from core.preparation import DRAWN
 from search_spaces.grid import grid_of
-from search_spaces.paper import PAPER_ATTENTION, PAPER_CHOICES, PAPER_GENDER, PAPER_LANDMARKS, PAPER_MULTITASK
+from search_spaces.paper import (
+    PAPER_ATTENTION,
+    PAPER_CHOICES,
+    PAPER_FIXED,
+    PAPER_GENDER,
+    PAPER_LANDMARKS,
+    PAPER_MULTITASK,
+)
 from search_spaces.space import Space
-from tune.plan import Plan, Profile, grid_options, settled_space
+from tune.plan import PROFILES, Plan, Profile, grid_options, settled_space
+
+PAPER_PROTOCOL: dict[str, Any] = {
+    "epochs": 10,
+    "final_epochs": 50,
+    **PAPER_FIXED,
+    **PROFILES[Profile.PAPER],
+    "flip": False,
+}
+"""What the paper kept the same in all of its trainings."""
 
 
 class Follow(StrEnum):

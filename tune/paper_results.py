@@ -6,22 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from core.atomic import write_text
 from core.claims import model_conclusions, table_conclusion
 from core.conclusions import Conclusion
 from core.curves import operating_area99
-from core.device import make_repeatable
-from core.final_test import TestResult, predictions_table, run_test, scores_table
+from core.device import cpu_name, make_repeatable
+from core.final_test import TestResult, predictions_table, run_test, scored_test, scores_table
 from core.gallery import write_figures
+from core.kept_test import keep_test, kept_test
 from core.metrics import Truth, baseline_predictions, distance_pct
-from core.openings import opened_elsewhere, record_opening
+from core.openings import opened_dates, opened_elsewhere, record_opening
 from core.paper_figures import write_paper_figures
 from core.paper_report import conclusions_table, write_paper_report
 from core.replication import AREA99, replicated_table, tested_runs
 from core.run_folder import RunFolder
-from core.winner import read_backbone
-from tune.paper_plan import STEPS, Follow
+from core.winner import check_weights, read_backbone
+from tune.paper_plan import PAPER_PROTOCOL, STEPS, Follow, PaperPlan
 from tune.progress import Counter
 from tune.protocol import Protocol, StepResult
 
@@ -33,16 +35,11 @@ def report_replication(
 ) -> list[Conclusion]:
     """Test the four finals, once, and write everything that a reader wants; the conclusions."""
     search = run.read_search()
-    others = opened_elsewhere(run, search)
-    before = record_opening(run)
-    say("testing the four models")
-    first = protocol.first
-    make_repeatable(first.device)
-    backbone = read_backbone(results[0].run)
-    winners = [result.winner for result in results]
-    tested = run_test(winners, backbone, first.faces, first.split, first.device, cache, Counter)
+    truth, seeds = protocol.validation(), protocol.plan.seeds
+    of_tables = [table_conclusion(result.step.number, result.cells(), seeds, truth) for result in results]
+    tested = _tested(run, search, protocol, results, cache, say)
+    conclusions = [*of_tables, *_of_models(tested)]
     tables = _tables(protocol, results, tested)
-    conclusions = _conclusions(protocol, results, tested)
     say("drawing figures")
     figures = _figures(run, protocol, results, tested)
     for number, table in tables.items():
@@ -50,10 +47,36 @@ def report_replication(
     write_text(run.path / "conclusions.csv", conclusions_table(conclusions).to_csv(index=False))
     write_text(run.test / "scores.csv", scores_table(tested).to_csv(index=False))
     write_text(run.test / "predictions.csv", predictions_table(tested).to_csv(index=False))
-    facts = _facts(run, search, protocol, tested) | {"before": before, "others": others}
+    facts = _facts(run, search, protocol, results)
     page = write_paper_report(facts, tables, _chosen(results), conclusions, figures)
     write_text(run.path / "report.html", page)  # last: it says that all else is there
     return conclusions
+
+
+def _tested(
+    run: RunFolder,
+    search: dict[str, Any],
+    protocol: Protocol,
+    results: Sequence[StepResult],
+    cache: Path,
+    say: Say,
+) -> TestResult:
+    """The test of the four finals: as an earlier process left it whole, or made now."""
+    first, winners = protocol.first, [result.winner for result in results]
+    measured = kept_test(run.test, winners)
+    if measured is not None:
+        return scored_test(measured, first.faces, first.split, Counter)
+    backbone = read_backbone(results[0].run)
+    check_weights(winners, backbone, Counter)
+    say("testing the four models")
+    for name, dates in opened_elsewhere(run, search).items():
+        say(f"note: the same test faces have been opened by run {name} on {', '.join(dates)}")
+    for date in record_opening(run):
+        say(f"note: the test split of this run has been opened before: {date}")
+    make_repeatable(first.device)
+    tested = run_test(winners, backbone, first.faces, first.split, first.device, cache, Counter)
+    keep_test(run.test, tested)
+    return tested
 
 
 def _tables(protocol: Protocol, results: Sequence[StepResult], tested: TestResult) -> dict[int, pd.DataFrame]:
@@ -75,13 +98,11 @@ def _mean_face_area(protocol: Protocol, tested: TestResult) -> float:
     return operating_area99(distance_pct(nothing.landmarks, tested.truth.landmarks))
 
 
-def _conclusions(protocol: Protocol, results: Sequence[StepResult], tested: TestResult) -> list[Conclusion]:
-    truth, seeds = protocol.validation(), protocol.plan.seeds
-    of_tables = [table_conclusion(r.step.number, r.cells(), seeds, truth) for r in results]
+def _of_models(tested: TestResult) -> list[Conclusion]:
     runs = {
         str(one.winner.architecture): dict(zip(one.winner.replicates, one.runs, strict=True)) for one in tested.tested
     }
-    return [*of_tables, *model_conclusions(runs, tested.truth)]
+    return model_conclusions(runs, tested.truth)
 
 
 def _figures(
@@ -98,25 +119,35 @@ def _chosen(results: Sequence[StepResult]) -> dict[int, dict[str, Any]]:
     return {step.number: {key: settings[step.number][key] for key in step.space.parameters} for step in STEPS}
 
 
-def _facts(run: RunFolder, search: Mapping[str, Any], protocol: Protocol, tested: TestResult) -> dict[str, Any]:
+def _facts(
+    run: RunFolder, search: Mapping[str, Any], protocol: Protocol, results: Sequence[StepResult]
+) -> dict[str, Any]:
     """What the page says of the replication as a whole."""
-    plan, split = protocol.plan, protocol.first.split
-    config = tested.tested[-1].winner.config
+    plan, first = protocol.plan, protocol.first
+    cuda = first.device.type == "cuda"
     return {
         "name": run.path.name,
         "seeds": plan.seeds,
         "profile": str(plan.profile),
-        "frozen_blocks": config.model.frozen_blocks,
-        "head_width": config.model.head_width,
-        "lr": f"{config.training.lr:g}",
+        "differs": _differences(plan, results[-1].winner.config.flat()),
         "own_choices": plan.follow is Follow.OWN,
-        "faces": len(protocol.first.faces),
-        "source": Path(plan.data).name,
-        "train_faces": len(split.train),
-        "validation_faces": len(split.validation),
-        "test_faces": len(split.test),
+        "faces": len(first.faces),
+        "source": Path(str(search["plan"]["data"])).name,
+        "persons_unknown": not first.faces.identity_known,
+        "train_faces": len(first.split.train),
+        "validation_faces": len(first.split.validation),
+        "test_faces": len(first.split.test),
         "weights": Path(search["weights"]).name,
         "precision": search["precision"],
-        "device": search["device"],
+        "device": torch.cuda.get_device_name() if cuda else cpu_name(),
         "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "openings": opened_dates(run),
+        "others": opened_elsewhere(run, dict(search)),
+        "failures": [line for result in results for line in result.failures()],
     }
+
+
+def _differences(plan: PaperPlan, settings: Mapping[str, Any]) -> list[str]:
+    """Every setting that is not the paper's, with the paper's."""
+    ours = {"epochs": plan.epochs, "final_epochs": plan.final_epochs, **settings}
+    return [f"{key} {ours[key]} (paper: {value})" for key, value in PAPER_PROTOCOL.items() if ours[key] != value]

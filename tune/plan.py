@@ -92,6 +92,8 @@ class Plan:
         if self.sampler is not Sampler.GRID:
             if self.replicates > 1:
                 raise UserError(f"--replicates is for grids (--sampler grid), got it with {self.sampler}")
+            if self.search_space().cells:
+                raise UserError(f"--sampler {self.sampler}: space {self.space['name']} lists its cells; use grid")
             return
         cells = len(grid_of(self.search_space()))
         if self.trials != cells * self.replicates:
@@ -149,10 +151,8 @@ def settled_space(space: Space, profile: Profile, settings: Mapping[str, Any]) -
 
 def grid_options(space: Space, options: Mapping[str, Any]) -> dict[str, Any]:
     """``options`` of a plan completed for a grid: every cell, as often as asked, none of them stopped early."""
-    chosen = {"sampler": Sampler.GRID, "grace": options.get("epochs", Plan.epochs), **options}
-    if chosen["sampler"] is Sampler.GRID:
-        chosen.setdefault("trials", len(grid_of(space)) * chosen.get("replicates", Plan.replicates))
-    return chosen
+    trials = len(grid_of(space)) * options.get("replicates", Plan.replicates)
+    return {"sampler": Sampler.GRID, "trials": trials, "grace": options.get("epochs", Plan.epochs), **options}
 
 
 def parse_settings(words: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The paper's protocol (figure 10): four grids, each around the choices of those before, and their winners trained."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 
 from core.claims import Cell, cell_label
 from core.config import config_from_flat
+from core.errors import UserError
 from core.kept_predictions import read_predictions
 from core.metrics import Truth
 from core.replication import CHOICES
@@ -67,6 +69,15 @@ class StepResult:
         best = [min(curve, key=self.plan.aim().cost) for curve in rows]
         return pd.DataFrame([{"architecture": str(self.winner.architecture), **_plain(row)} for row in best])
 
+    def failures(self) -> list[str]:
+        """A line for each cell and seed that did not train to its end, and why."""
+        lines = []
+        for number, entry in sorted(self.ledger.entries.items()):
+            if entry.status is not Status.FINISHED:
+                row, seed = self._label(entry.config), number // self.plan.cells()
+                lines.append(f"table {self.step.numeral}, {row}, seed {seed}: {entry.reason}")
+        return lines
+
     def _trained(self) -> list[Any]:
         entries = [self.ledger.entries[number] for number in sorted(self.ledger.entries)]
         return [entry for entry in entries if entry.status is Status.FINISHED]
@@ -112,12 +123,15 @@ class Protocol:
         plan = self.plan.step_plan(step, chosen)
         run = RunFolder(self.root / f"table{step.number}")
         materials = self.first.with_plan(plan)
-        if run.path.exists():
-            materials.check_same(run.read_search(), str(run.search))
-        else:
+        if not run.path.exists():
             create_run(run, plan, materials, self.command)
-        ledger = Search(plan, run, materials).go()
-        retrain(plan, run, materials, ledger, self.say, self._candidates(step, plan, ledger))
+        recorded = run.read_search()
+        materials.check_same(recorded, str(run.search))
+        if recorded["plan"] != json.loads(json.dumps(materials.settled_plan())):
+            raise UserError(f"{run.search}: not the plan of this step after the steps before it")
+        with run.lock():
+            ledger = Search(plan, run, materials).go()
+            retrain(plan, run, materials, ledger, self.say, self._candidates(step, plan, ledger))
         return StepResult(step, plan, run, ledger, read_winners(run)[0])
 
     def _candidates(self, step: Step, plan: Plan, ledger: Ledger) -> list[Candidate]:
@@ -125,6 +139,10 @@ class Protocol:
         if self.plan.follow is Follow.PAPER:
             cell = papers_cell(step)
             best_first = [entry for entry in best_first if entry.config == cell]
+            if not best_first and ledger.ranked():
+                raise UserError(
+                    f"{self.root}: the paper's choice in table {step.numeral}, {cell}, trained with no seed"
+                )
         return choose(best_first, plan.search_space().fixed, 1)
 
 

@@ -1,5 +1,6 @@
 """What happens to trials, written down as it happens: ledger, study and TensorBoard."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune import Callback, Stopper
@@ -107,12 +108,14 @@ class RetrainRecorder(Callback):
         self.epochs: dict[str, int] = {}
         self.first: dict[str, int] = {}
         self.failures: dict[str, str] = {}
+        self.lost: set[str] = set()
+        """Those of which no epoch came before their worker died."""
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """An epoch of a winner, or why it failed."""
-        place = _place(trial)
+        place = place_of(trial.config["job"])
         if "failure" in result:
             self.failures[place] = result["failure"]
             return
@@ -122,7 +125,10 @@ class RetrainRecorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its worker died more often than is allowed."""
-        self.failures[_place(trial)] = _reason(trial)
+        place = place_of(trial.config["job"])
+        self.failures[place] = _reason(trial)
+        if place not in self.epochs:
+            self.lost.add(place)
 
     def progress(self) -> tuple[int, int]:
         """Epochs that are done in all, and those among them that a run before this one had done."""
@@ -138,6 +144,6 @@ def _reason(trial: Any) -> str:
     return f"{name}: {' '.join(str(error).split())[-300:]}"
 
 
-def _place(trial: Any) -> str:
-    job = trial.config["job"]
+def place_of(job: Mapping[str, Any]) -> str:
+    """The name of a retraining among the winners."""
     return f"{job['label']}/seed-{job['replicate']}"

@@ -19,7 +19,7 @@ from tune.ledger import Ledger
 from tune.materials import Materials
 from tune.plan import Plan
 from tune.progress import Progress, clock
-from tune.recorder import RetrainRecorder
+from tune.recorder import RetrainRecorder, place_of
 from tune.search import workload_of
 from tune.winners import Candidate, choose, ranked, winners_table
 
@@ -43,7 +43,9 @@ def retrain(
     if candidates is None:
         candidates = choose(ranked(ledger, plan), plan.search_space().fixed, plan.top_k)
     if not candidates:
-        raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain")
+        reasons = [entry.reason for entry in ledger.entries.values() if entry.reason]
+        why = f" (the last one: {reasons[-1]})" if reasons else ""
+        raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain{why}")
     jobs = [_job(plan, run, materials, candidate, k) for k in range(plan.retrain_seeds) for candidate in candidates]
     due = [job for job in jobs if finished_record(Path(job["folder"]), job["record"]) is None]
     if due:
@@ -92,12 +94,17 @@ def _save_backbone(run: RunFolder, materials: Materials) -> None:
 
 
 def _train(plan: Plan, run: RunFolder, materials: Materials, due: list[dict[str, Any]]) -> dict[str, str]:
-    """Run the jobs; why some failed, by place."""
+    """Run the jobs, and once more those that were lost with a worker before they began; why some failed, by place."""
     board = Board(run, plan.search_space())
     recorder = RetrainRecorder(board)
     start, total = time.monotonic(), len(due) * plan.retrain_epochs
     with Progress(lambda: _line(recorder, len(due), total, start)):
         run_retraining(workload_of(plan, materials), materials.workers, due, recorder)
+        lost = [job for job in due if place_of(job) in recorder.lost]
+        if lost:
+            recorder.failures = {place: why for place, why in recorder.failures.items() if place not in recorder.lost}
+            recorder.lost.clear()
+            run_retraining(workload_of(plan, materials), materials.workers, lost, recorder)
     board.close()
     return recorder.failures
 
@@ -121,6 +128,6 @@ def _rank(
     kept = [candidate for candidate in candidates if candidate.label in best]
     if not kept:
         raise UserError(f"{run.path}: no retraining succeeded, so there is no winner")
-    table = winners_table(kept, best, plan.aim(), materials.baseline())
+    table = winners_table(kept, best, plan.ranking(), materials.baseline())
     write_text(run.winners, table.to_csv(index=False))
     return table

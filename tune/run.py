@@ -49,6 +49,7 @@ def _create(
 ) -> None:
     run.path.parent.mkdir(parents=True, exist_ok=True)
     partial = run.path.with_name(f".{run.path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had the same number
     partial.mkdir()
     draft = RunFolder(partial)
     try:

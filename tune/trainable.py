@@ -1,6 +1,5 @@
 """What runs in Ray's worker processes: thin shells around a session."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,7 @@ class SearchTrial(ray_tune.Trainable):
         self.session: Session | None = None  # let the old model go before the new one is made
         torch.cuda.empty_cache()  # nothing happens where there is no GPU
         self.job = new_config
-        self.best = math.inf
+        self.best: float | None = None
         return True
 
     def step(self) -> dict[str, Any]:
@@ -95,8 +94,9 @@ class SearchTrial(ray_tune.Trainable):
             self.session = self.bench.session(self.job["parameters"], self.job["seed"])
         metrics = self.session.run_epoch()
         workload = self.bench.workload
-        if workload.keep_predictions and workload.objective.cost(metrics) < self.best:
-            self.best = workload.objective.cost(metrics)
+        cost = workload.objective.cost(metrics)
+        if workload.keep_predictions and (self.best is None or cost < self.best):
+            self.best = cost
             write_predictions(Path(self.job["folder"]), self.session.predictions)
         return {**metrics, "done": self.session.epoch >= workload.epochs}
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.names import MEAN_FACE, Architecture
 from core.retraining import Objective
-from tune.ledger import METRIC_COLUMNS, Entry, Ledger
+from tune.ledger import METRIC_COLUMNS, Entry, Ledger, Status
 from tune.plan import Plan
 from tune.study import Sampler
 
@@ -29,15 +29,16 @@ class Candidate:
 def ranked(ledger: Ledger, plan: Plan) -> list[Entry]:
     """Trials, best first by what the plan ranks by, each at its best epoch.
 
-    Of a grid, the first trial of each cell, the cells ranked by their mean over all replicates: one that failed in
-    one of them ranks last.
+    Of a grid, the first trial of each cell, the cells ranked by their mean over all replicates: one that failed or was
+    cut off in one of them ranks last.
     """
     entries = ledger.ranked(plan.ranking())
     if plan.sampler is not Sampler.GRID:
         return entries
     cells: dict[int, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.number):
-        cells.setdefault(entry.number % plan.cells(), []).append(entry)
+        if entry.status is Status.FINISHED:
+            cells.setdefault(entry.number % plan.cells(), []).append(entry)
 
     def mean_cost(cell: int) -> float:
         whole = len(cells[cell]) == plan.replicates
