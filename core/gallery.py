@@ -9,7 +9,7 @@ from core.face_figure import face_figure
 from core.figures import ced_figure, confusion_figure, roc_figure
 from core.final_test import Tested, TestResult
 from core.learning_figure import learning_figure
-from core.looks import look_of, save_figure
+from core.looks import look_of, save_figures
 from core.metrics import Predictions, Truth, confusion, gender_margin, nme_per_face_pct
 
 SHOWN_FACES = 8
@@ -17,19 +17,13 @@ SHOWN_FACES = 8
 
 def write_figures(folder: Path, result: TestResult) -> dict[Path, str]:
     """Draw and save every figure that the winners' tasks allow; path and caption in the order of the report."""
-    folder.mkdir(parents=True, exist_ok=True)
     figures = _gender_figures(result) | _landmark_figures(result)
     for tested in result.tested:
         figures[f"predictions_{tested.winner.architecture}"] = (_faces(tested, result), _caption(tested))
     curves = {str(t.winner.architecture): list(t.winner.curves) for t in result.tested}
     caption = "Learning curves of the retrained winners, a line a seed (the paper's figure 9)."
     figures["learning_curves"] = (learning_figure(curves), caption)
-    written = {}
-    for name, (figure, caption) in figures.items():
-        path = folder / f"{name}.png"
-        save_figure(figure, path)
-        written[path] = caption
-    return written
+    return save_figures(folder, figures)
 
 
 def _gender_figures(result: TestResult) -> dict[str, tuple[Figure, str]]:

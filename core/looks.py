@@ -5,6 +5,7 @@ styles are for print in grey. Nothing here touches matplotlib's global state.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,13 @@ def save_figure(figure: Figure, path: Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def save_figures(folder: Path, figures: Mapping[str, tuple[Figure, str]]) -> dict[Path, str]:
+    """Write figures with captions as PNG files named by their keys; path and caption in the same order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for name, (figure, caption) in figures.items():
+        written[folder / f"{name}.png"] = caption
+        save_figure(figure, folder / f"{name}.png")
+    return written

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from core.claims import TABLE_CLAIMS, cell_label
 from core.learning_figure import learning_figure
-from core.looks import LEGEND, NORMAL, PAGE, SMALL, dress, look_of, new_figure, save_figure
+from core.looks import LEGEND, NORMAL, PAGE, SMALL, dress, look_of, new_figure, save_figures
 from core.names import MEAN_FACE, Architecture
 from core.published import published_table
 from core.replication import CHOICES
@@ -34,7 +34,6 @@ def write_paper_figures(
     optimizer_curves: Mapping[str, list[pd.DataFrame]],
 ) -> dict[Path, str]:
     """Draw and save both; path and caption in the order of the report."""
-    folder.mkdir(parents=True, exist_ok=True)
     eight = learning_figure(
         optimizer_curves, ("loss", "gender_auc"), same_loss=True, colour=look_of(Architecture.GENDER).colour
     )
@@ -45,12 +44,7 @@ def write_paper_figures(
         ),
         "figure_8_optimizers": (eight, "The paper's figure 8: learning curves of the gender model by optimiser."),
     }
-    written = {}
-    for name, (figure, caption) in figures.items():
-        path = folder / f"{name}.png"
-        save_figure(figure, path)
-        written[path] = caption
-    return written
+    return save_figures(folder, figures)
 
 
 def replication_figure(runs: Mapping[int, pd.DataFrame], baseline: Mapping[str, float]) -> Figure:
