@@ -5,7 +5,7 @@ import pytest
 from finished_run import FACE, made_predictions, made_winner
 from matplotlib.figure import Figure
 
-import core.gallery
+import core.looks
 from core import final_test
 from core.gallery import write_figures
 from core.looks import LOOKS
@@ -32,7 +32,7 @@ def result(*models: tuple[str, str]) -> final_test.TestResult:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
     """The figures by name, as they are saved."""
     found: dict[str, Figure] = {}
-    monkeypatch.setattr(core.gallery, "save_figure", lambda figure, path: found.update({path.stem: figure}))
+    monkeypatch.setattr(core.looks, "save_figure", lambda figure, path: found.update({path.stem: figure}))
     return found
 
 
