@@ -52,7 +52,7 @@ def test_a_winner_of_second_rank_in_the_search_keeps_the_look_of_its_kind(drawn,
 
 def test_the_caption_says_which_winner_it_was(drawn, tmp_path: Path) -> None:
     written = write_figures(tmp_path, result(("multitask-2", "multitask")))
-    assert "multi-task model (multitask-2, its first seed)" in written[tmp_path / "predictions_multitask.png"]
+    assert "multi-task model (multitask-2, its first seed; " in written[tmp_path / "predictions_multitask.png"]
 
 
 @pytest.mark.parametrize("kind", ["gender", "landmarks", "multitask", "attention"])
