@@ -23,6 +23,7 @@ LABELS = {
     "nme_pct": "NME (% of eye distance)",
 }
 TRAINING: dict[str, Any] = {"color": "0.35", "linestyle": (0, (3, 1.2))}
+CROWDED = 300  # a loss that spans more than this has its powers of ten marked alone
 HIGHEST = 1.5  # relative errors above are cut off: "worse than knowing nothing" is all they say
 
 
@@ -75,7 +76,8 @@ def _scale(axes: Axes, metric: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
     if metric == "loss":
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < CROWDED * low else (1,)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if metric == RELATIVE_ERROR:

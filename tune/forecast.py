@@ -7,10 +7,12 @@ import torch
 
 from core.config import config_from_flat
 from core.models import FaceModel, parameter_count
+from search_spaces.grid import grid_of
 from search_spaces.paper import PAPER_CHOICES
-from tune.estimate import MEASURED_FACES, seconds_per_epoch
+from tune.estimate import seconds_per_epoch
 from tune.materials import Materials
 from tune.paper_plan import STEPS, PaperPlan, Step, papers_cell
+from tune.plan import Plan
 from tune.progress import Progress, clock
 from tune.search import workload_of
 
@@ -18,16 +20,16 @@ TIME_BESIDES = 5.0  # seconds that a table takes besides its epochs: workers sta
 
 
 def print_forecast(plan: PaperPlan, materials: Materials, say: Callable[[str], None]) -> None:
-    """List tables, runs and epochs with the seconds that they would take, measured for the paper's choice of each."""
+    """List tables, runs and epochs with the seconds that they would take."""
     workers = materials.workers.count
-    say(f"measuring an epoch of each model, on {MEASURED_FACES} faces, with the paper's choices")
+    say("measuring epochs of each model")
     rows, total = [], 0.0
     for step in STEPS:
-        seconds = _measured(plan, step, materials)
         step_plan = plan.step_plan(step, PAPER_CHOICES)
-        for title, runs, epochs in (
-            (f"table {step.numeral}: {step_plan.cells()} rows", step_plan.trials, plan.epochs),
-            ("  its winner, trained to the end", plan.seeds, step_plan.retrain_epochs),
+        of_row, of_winner = _measured(step_plan, step, materials)
+        for title, runs, epochs, seconds in (
+            (f"table {step.numeral}: {step_plan.cells()} rows", step_plan.trials, plan.epochs, of_row),
+            ("  its winner, trained to the end", plan.seeds, step_plan.retrain_epochs, of_winner),
         ):
             time = seconds * epochs * math.ceil(runs / workers) + TIME_BESIDES
             total += time
@@ -40,12 +42,20 @@ def print_forecast(plan: PaperPlan, materials: Materials, say: Callable[[str], N
     )
 
 
-def _measured(plan: PaperPlan, step: Step, materials: Materials) -> float:
-    """Seconds for an epoch of the paper's choice in this step."""
-    step_plan = plan.step_plan(step, PAPER_CHOICES)
+def _measured(step_plan: Plan, step: Step, materials: Materials) -> tuple[float, float]:
+    """Seconds for an epoch of a row, on average, and of the paper's choice.
+
+    Rows are measured at the two ends of the table, unless whole networks learn: there they differ little, and an
+    epoch takes long.
+    """
     workload = workload_of(step_plan, materials.with_plan(step_plan))
+    space, choice = step_plan.search_space(), papers_cell(step)
+    rows = grid_of(space) if space.fixed["frozen_blocks"] == 5 else [choice]
+    cells = [choice, *(cell for cell in (rows[0], rows[-1]) if cell != choice)]
     with Progress(lambda: f"measuring the {step_plan.architectures()[0]} model"):
-        return seconds_per_epoch(workload, materials.workers, papers_cell(step))
+        seconds = [seconds_per_epoch(workload, materials.workers, cell) for cell in cells]
+    by_cell = {repr(cell): value for cell, value in zip(cells, seconds, strict=True)}
+    return (by_cell[repr(rows[0])] + by_cell[repr(rows[-1])]) / 2, seconds[0]
 
 
 def _gigabytes(plan: PaperPlan) -> float:

@@ -81,7 +81,11 @@ def _tested(
 
 def _tables(protocol: Protocol, results: Sequence[StepResult], tested: TestResult) -> dict[int, pd.DataFrame]:
     baseline = protocol.first.baseline()
-    tables = {r.step.number: replicated_table(r.step.number, r.runs(), baseline) for r in results}
+    of_gender = baseline | {"loss": baseline["gender_ce"]}  # what model 1 trains on
+    tables = {
+        r.step.number: replicated_table(r.step.number, r.runs(), of_gender if r.step.number == 1 else baseline)
+        for r in results
+    }
     finals = pd.concat([result.final_runs() for result in results if result.step.retrained], ignore_index=True)
     tables[5] = replicated_table(5, finals, baseline)
     nothing = {name: value for name, (value, _, _) in tested.baseline.items()}
