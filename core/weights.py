@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -101,7 +102,9 @@ def weights_from_file(path: Path) -> Weights:
         if path.suffix == ".safetensors":
             tensors = load_file(path)
         else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # about pickle's protocol, which a user of the file cannot change
+                warnings.filterwarnings("ignore", message="Detected pickle protocol")
+                tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a readable weights file ({_first_line(error)})") from error
     except Exception as error:  # torch.load raises pickle's own error class for code in the file
