@@ -10,6 +10,7 @@ from core.metrics import Floats, Predictions, Truth, gender_margin, nme_per_face
 from core.names import Architecture
 from core.prediction import loss_per_face, model_loss
 from core.published import published_table
+from core.replication import CHOICES
 
 VALIDATION, TEST = "validation faces", "test faces"
 NME = "NME, points"
@@ -49,9 +50,8 @@ def table_conclusion(number: int, cells: Sequence[Cell], seeds: int, truth: Trut
     if claimed not in whole or len(whole) < 2:
         return unmeasured(claim, measure)
     errors = {label: [_error(metric, cell, run, truth) for run in cell.runs] for label, cell in whole.items()}
-    table = published_table(number)
-    keys = table.columns[: 2 if number == 3 else 1]
-    published = {cell_label(list(row[keys])): float(row[metric]) for _, row in table.iterrows()}
+    keys, table = CHOICES[number], published_table(number)
+    published = {cell_label([row[key] for key in keys]): float(row[metric]) for row in table.to_dict("records")}
     return best_of_table(claim, measure, claimed, errors, published)
 
 

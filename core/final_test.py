@@ -46,6 +46,8 @@ class Tested:
     seed_sd: dict[str, float]
     """Spread of each score over seeds."""
     inference_ms: float
+    by_seed: list[dict[str, float]] = field(default_factory=list)
+    """The scores of each run."""
     gain: Estimate | None = None
     """Mean face's NME minus the winner's, face by face, percent of the inter-ocular distance."""
 
@@ -62,6 +64,8 @@ class TestResult:
     files: list[str]
     baseline: dict[str, Estimate]
     tested: list[Tested] = field(default_factory=list)
+    knowing_nothing: Predictions = field(default_factory=Predictions)
+    """The training mean face and share of men, whose scores ``baseline`` are."""
 
 
 def run_test(
@@ -101,7 +105,7 @@ def scored_test(measured: Sequence[Measured], faces: Faces, split: Split, report
     report(f"{MEAN_FACE}: intervals")
     baseline = _estimates([knowing_nothing], truth, mean_face_N)
     files = [str(faces.file[index]) for index in split.test]
-    result = TestResult(truth, faces.images, split.test, files, baseline)
+    result = TestResult(truth, faces.images, split.test, files, baseline, knowing_nothing=knowing_nothing)
     for winner, runs, milliseconds in measured:
         report(f"{winner.label}: intervals")
         result.tested.append(scored(winner, runs, milliseconds, truth, mean_face_N))
@@ -121,7 +125,7 @@ def scored(
     mean_loss = float(np.mean([one["loss"] for one in singly]))
     estimates = {"loss": (mean_loss, math.nan, math.nan)} | _estimates(runs, truth, mean_face_nme_pct_N)
     spread = {n: float(np.std([one[n] for one in singly], ddof=1)) for n in estimates if len(runs) > 1}
-    tested = Tested(winner, runs, estimates, spread, milliseconds)
+    tested = Tested(winner, runs, estimates, spread, milliseconds, singly)
     errors = [nme_per_face_pct(run.landmarks, truth.landmarks) for run in runs if run.landmarks is not None]
     if errors:
         tested.gain = paired_difference(mean_face_nme_pct_N, np.mean(errors, axis=0), seed=BOOTSTRAP_SEED)

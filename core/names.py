@@ -80,6 +80,7 @@ LANDMARK_METRICS = (
 )
 TASK_METRICS: dict[Task, tuple[str, ...]] = {Task.GENDER: GENDER_METRICS, Task.LANDMARKS: LANDMARK_METRICS}
 RELATIVE_ERROR = "relative_error"
+AREA99 = "operating_area99"  # the paper's operating-curve area, which stops at a threshold of 99 %
 METRICS = ("loss", *GENDER_METRICS, *LANDMARK_METRICS, RELATIVE_ERROR)
 
 HIGHER_IS_BETTER = frozenset(

@@ -14,7 +14,7 @@ from core.learning_figure import learning_figure
 from core.looks import LEGEND, NORMAL, PAGE, SMALL, dress, look_of, new_figure, save_figures
 from core.names import MEAN_FACE, Architecture
 from core.published import published_table
-from core.replication import CHOICES
+from core.replication import CHOICES, seeds_of
 
 PANELS: dict[int, tuple[str, str, str]] = {
     1: (Architecture.GENDER, "gender_ce", "validation cross-entropy (nats)"),
@@ -74,7 +74,7 @@ def _panel(axes: Axes, number: int, metric: str, runs: pd.DataFrame, colour: str
     labels = []
     for row, paper in enumerate(published.to_dict("records")):
         labels.append(cell_label([paper[key] for key in keys]))
-        ours = runs[(runs[keys] == [paper[key] for key in keys]).all(axis=1)]
+        ours = seeds_of(number, paper, runs)
         values = ours[metric].dropna() if metric in ours else pd.Series(dtype=float)
         axes.plot(values, [row] * len(values), "o", markersize=4, alpha=0.6, color=colour, markeredgewidth=0)
         if len(values):

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from core.conclusions import RESAMPLES, REVERSED, SUPPORTED, Conclusion
-from core.names import MEAN_FACE, TASK_METRICS, Task
+from core.names import AREA99, MEAN_FACE, TASK_METRICS, Task
 from core.page import embedded, render
 from core.published import published_steps
-from core.replication import AREA99, BESIDE, CHOICES, paper_metrics
+from core.replication import BESIDE, CHOICES, paper_metrics
 from core.report import HEADS
 
 TITLES = {
@@ -134,6 +134,5 @@ def _cell(name: str, row: Mapping[Any, Any], digits: int) -> dict[str, str]:
 
 def _digits(n: int) -> dict[str, int]:
     """Decimal places of each metric in a table: as the paper prints it, and so for what it lacks."""
-    printed = {AREA99 if name == "ced_auc100" else name: step for name, step in published_steps(n).items()}
-    places = {name: round(-math.log10(step)) for name, step in printed.items()}
+    places = {name: round(-math.log10(step)) for name, step in published_steps(n).items()}
     return {**dict.fromkeys(BESIDE, 3), "fr10_face_pct": 1, **places}

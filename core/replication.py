@@ -7,9 +7,8 @@ import pandas as pd
 
 from core.curves import operating_area99
 from core.final_test import Tested
-from core.metrics import Truth, distance_pct, score
-from core.names import MEAN_FACE
-from core.prediction import model_loss, prediction_loss
+from core.metrics import Truth, distance_pct
+from core.names import AREA99, MEAN_FACE
 from core.published import published_steps, published_table
 
 CHOICES: dict[int, tuple[str, ...]] = {
@@ -22,7 +21,6 @@ CHOICES: dict[int, tuple[str, ...]] = {
 }
 """What tells the rows of each table apart."""
 
-AREA99 = "operating_area99"
 BESIDE = ("fr10_face_pct", "ced_auc100", "ced_auc10")
 """Metrics that the paper lacks, beside its own."""
 
@@ -30,9 +28,14 @@ MACHINE = "inference_ms"  # says more of the machine than of the model, so it is
 
 
 def paper_metrics(number: int) -> list[str]:
-    """The metrics of one of the paper's tables, in its order, with the operating curve's area as the paper takes it."""
-    columns = published_table(number).columns.drop(list(CHOICES[number]))
-    return [AREA99 if name == "ced_auc100" else str(name) for name in columns]
+    """The metrics of one of the paper's tables, in its order."""
+    return [str(name) for name in published_table(number).columns.drop(list(CHOICES[number]))]
+
+
+def seeds_of(number: int, paper: Mapping[Any, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    """Those of ``runs`` that made the choice of one of the paper's rows."""
+    keys = list(CHOICES[number])
+    return runs[(runs[keys] == [paper[key] for key in keys]).all(axis=1)]
 
 
 def replicated_table(number: int, runs: pd.DataFrame, baseline: Mapping[str, float]) -> pd.DataFrame:
@@ -48,12 +51,11 @@ def replicated_table(number: int, runs: pd.DataFrame, baseline: Mapping[str, flo
         it is printed, lies from our smallest to our largest (empty where one of them is missing).
     """
     keys, metrics = list(CHOICES[number]), paper_metrics(number)
-    published = published_table(number).rename(columns={"ced_auc100": AREA99})
-    steps = {AREA99 if name == "ced_auc100" else name: step for name, step in published_steps(number).items()}
+    steps = published_steps(number)
     shown = [*metrics, *(name for name in BESIDE if name in runs and runs[name].notna().any())]
     rows: list[dict[str, Any]] = []
-    for paper in published.to_dict("records"):
-        ours = runs[(runs[keys] == [paper[key] for key in keys]).all(axis=1)]
+    for paper in published_table(number).to_dict("records"):
+        ours = seeds_of(number, paper, runs)
         row: dict[str, Any] = {**{key: paper[key] for key in keys}, "seeds": len(ours)}
         for name in shown:
             values = ours[name].dropna() if name in ours else pd.Series(dtype=float)
@@ -85,10 +87,9 @@ def tested_runs(tested: Sequence[Tested], truth: Truth) -> pd.DataFrame:
     """Test scores as :func:`replicated_table` takes them: a row for each model and seed."""
     rows = []
     for one in tested:
-        loss = model_loss(one.winner.config.training)
-        for number, run in zip(one.winner.replicates, one.runs, strict=True):
-            row: dict[str, Any] = {"architecture": str(one.winner.architecture), "seed": number, **score(run, truth)}
-            row |= {"loss": prediction_loss(run, truth, loss), MACHINE: one.inference_ms}
+        for number, run, scores in zip(one.winner.replicates, one.runs, one.by_seed, strict=True):
+            row: dict[str, Any] = {"architecture": str(one.winner.architecture), "seed": number, **scores}
+            row[MACHINE] = one.inference_ms
             if run.landmarks is not None:
                 row[AREA99] = operating_area99(distance_pct(run.landmarks, truth.landmarks))
             rows.append(row)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.bootstrap import Estimate
 from core.final_test import Tested, TestResult
-from core.names import MAN, MEAN_FACE
+from core.names import AREA99, MAN, MEAN_FACE
 from core.page import embedded, render
 from core.published import published_table
 
@@ -131,7 +131,12 @@ def _plain(names: Sequence[str], values: Mapping[Any, Any]) -> list[dict[str, st
 def _paper(table: int, names: Sequence[str]) -> list[Row]:
     """Rows of one of the paper's tables."""
     return [
-        {"name": f"paper: {row['architecture']}", "kind": "paper", "cells": _plain(names, row)}
+        # The page says that the paper's area, which stands below ours, is about 0.01 smaller for the same errors.
+        {
+            "name": f"paper: {row['architecture']}",
+            "kind": "paper",
+            "cells": _plain(names, {"ced_auc100": row.get(AREA99), **row}),
+        }
         for row in published_table(table).to_dict("records")
     ]
 

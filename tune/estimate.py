@@ -10,7 +10,6 @@ import ray
 from ray.exceptions import RayError
 
 from core.config import config_from_flat
-from core.device import make_repeatable
 from core.errors import UserError
 from core.examples import Examples
 from core.session import Session
@@ -39,7 +38,6 @@ def seconds_per_epoch(workload: Workload, workers: Workers, parameters: Mapping[
 
 def _measure(workload: Workload, parameters: dict[str, Any]) -> float:
     bench = Bench(workload)
-    make_repeatable(bench.device)
     config = config_from_flat({**workload.settings, **parameters})
     key = input_key(config)
     train, validation = workload.inputs[key].examples(bench.arrays[key])

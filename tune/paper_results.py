@@ -16,11 +16,12 @@ from core.device import cpu_name, make_repeatable
 from core.final_test import TestResult, predictions_table, run_test, scored_test, scores_table
 from core.gallery import write_figures
 from core.kept_test import keep_test, kept_test
-from core.metrics import Truth, baseline_predictions, distance_pct
+from core.metrics import distance_pct
+from core.names import AREA99
 from core.openings import opened_dates, opened_elsewhere, record_opening
 from core.paper_figures import write_paper_figures
 from core.paper_report import conclusions_table, write_paper_report
-from core.replication import AREA99, replicated_table, tested_runs
+from core.replication import replicated_table, tested_runs
 from core.run_folder import RunFolder
 from core.winner import check_weights, read_backbone
 from tune.paper_plan import PAPER_PROTOCOL, STEPS, Follow, PaperPlan
@@ -89,17 +90,11 @@ def _tables(protocol: Protocol, results: Sequence[StepResult], tested: TestResul
     finals = pd.concat([result.final_runs() for result in results if result.step.retrained], ignore_index=True)
     tables[5] = replicated_table(5, finals, baseline)
     nothing = {name: value for name, (value, _, _) in tested.baseline.items()}
-    nothing[AREA99] = _mean_face_area(protocol, tested)
+    mean_face = tested.knowing_nothing.landmarks
+    assert mean_face is not None
+    nothing[AREA99] = operating_area99(distance_pct(mean_face, tested.truth.landmarks))
     tables[6] = replicated_table(6, tested_runs(tested.tested, tested.truth), nothing)
     return tables
-
-
-def _mean_face_area(protocol: Protocol, tested: TestResult) -> float:
-    """The operating curve's area, as the paper takes it, of the training mean face on the test faces."""
-    faces, train = protocol.first.faces, protocol.first.split.train
-    nothing = baseline_predictions(Truth(faces.gender[train], faces.landmarks[train]), len(tested.truth.gender))
-    assert nothing.landmarks is not None
-    return operating_area99(distance_pct(nothing.landmarks, tested.truth.landmarks))
 
 
 def _of_models(tested: TestResult) -> list[Conclusion]:
