@@ -124,9 +124,10 @@ def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> 
             print(f"  {one.claim}: not measured, because too little of it could be trained")
             continue
         value, low, high = one.difference
-        print(f"  {one.claim}: held in {one.held} of {one.seeds} seeds; {one.verdict}")
+        plural = "s" if one.seeds > 1 else ""
+        print(f"  {one.claim}: held in {one.held} of {one.seeds} seed{plural}; {one.verdict}")
         print(
-            f"      ahead of {one.rival} by {value:.4f} ({low:.4f} to {high:.4f}) {one.measure}; paper: {one.paper:.4f}"
+            f"      lead over {one.rival}: {value:+.4f} ({low:+.4f} to {high:+.4f}) {one.measure}; paper {one.paper:+.4f}"
         )
     say(f"\ndone in {clock(time.monotonic() - start)}; tables, figures and curves are in {run.path}")
     say(f"report: {run.path / 'report.html'}")

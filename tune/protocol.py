@@ -106,7 +106,8 @@ class Protocol:
         chosen: dict[str, Any] = {}
         results = []
         for step in STEPS:
-            self.say(f"table {step.numeral}: {step.space.summary.partition(': ')[2]}, {self.plan.seeds} seeds")
+            seeds = f"{self.plan.seeds} seed{'s' if self.plan.seeds > 1 else ''}"
+            self.say(f"table {step.numeral}: {step.space.summary.partition(': ')[2]}, {seeds}")
             results.append(self._step(step, chosen))
             settings = results[-1].winner.config.flat()
             picked = {key: settings[key] for key in step.space.parameters}

@@ -143,4 +143,4 @@ class Search:
 def _best_so_far(ranked: list[Entry], ledger: Ledger) -> str:
     name = ledger.objective.name
     value = ranked[0].best(ledger.objective).get(name) if ranked else None
-    return "" if value is None else f"; best {name} {value:.3f} (trial {ranked[0].number})"
+    return "" if value is None else f"; best {name} {value:.3g} (trial {ranked[0].number})"
