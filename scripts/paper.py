@@ -126,9 +126,8 @@ def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> 
         value, low, high = one.difference
         plural = "s" if one.seeds > 1 else ""
         print(f"  {one.claim}: held in {one.held} of {one.seeds} seed{plural}; {one.verdict}")
-        print(
-            f"      lead over {one.rival}: {value:+.4f} ({low:+.4f} to {high:+.4f}) {one.measure}; paper {one.paper:+.4f}"
-        )
+        lead = f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
+        print(f"      lead over {one.rival}: {lead} {one.measure}; paper {one.paper:+.4f}")
     say(f"\ndone in {clock(time.monotonic() - start)}; tables, figures and curves are in {run.path}")
     say(f"report: {run.path / 'report.html'}")
 
