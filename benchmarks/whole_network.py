@@ -13,20 +13,16 @@ import multiprocessing
 import os
 import resource
 import statistics
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from benchmarks.material import RESULTS, add_material_options, load_material
 from benchmarks.record import append_rows
-from core.cache_folder import default_cache
 from core.config import config_from_flat
 from core.errors import run_script
 from core.names import Architecture, Precision
-from core.preparation import AUTO, load_faces, load_weights, prepare_inputs
 from core.session import Session
-from core.splits import split_faces
 from tune.progress import Progress
 
 PAPER = {"frozen_blocks": 0, "head_width": 4096, "optimizer": "adamax", "lambda1": 1.0, "lambda2": 20.0, "d_k": 512}
@@ -35,8 +31,7 @@ PAPER = {"frozen_blocks": 0, "head_width": 4096, "optimizer": "adamax", "lambda1
 def main() -> None:
     """Parse, measure each model apart, print, record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="drawn", metavar="DIR", help="a CelebA folder (default: 500 drawn faces)")
-    parser.add_argument("--weights", default=AUTO, metavar="PATH")
+    add_material_options(parser)
     parser.add_argument(
         "--models", nargs="+", default=list(map(str, Architecture)), choices=list(map(str, Architecture))
     )
@@ -48,25 +43,22 @@ def main() -> None:
     for model in given.models:
         for precision in given.precisions:
             with fresh_process.Pool(1) as pool:
-                row = pool.apply(measured, (vars(given), model, precision))
+                row = pool.apply(measured, (given, model, precision))
             print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-            append_rows(Path("benchmarks/results/whole_network.csv"), [row])
+            append_rows(RESULTS / "whole_network.csv", [row])
 
 
-def measured(given: dict[str, Any], model: str, precision: str) -> dict[str, Any]:
+def measured(given: argparse.Namespace, model: str, precision: str) -> dict[str, Any]:
     """Train one model and say what it cost."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(os.cpu_count() or 1)
-    faces = load_faces(given["data"], 500, 0, default_cache(), quiet)
-    split = split_faces(faces.gender, faces.identity, 0)
-    weights = load_weights(given["weights"], faces, split, lambda _: None, quiet)
-    inputs = prepare_inputs(faces, split, weights, [], Precision(precision), device, default_cache(), quiet)[0]
-    train, validation = inputs.examples(np.load(inputs.path, mmap_mode="r"))
-    config = config_from_flat({**PAPER, "architecture": model, "precision": precision, "lr": given["lr"]})
-    session = Session(config, train, validation, weights, 0, device)
+    material = load_material(given, [], Precision(precision), device)
+    train, validation = material.examples(0)
+    config = config_from_flat({**PAPER, "architecture": model, "precision": precision, "lr": given.lr})
+    session = Session(config, train, validation, material.weights, 0, device)
     rows: list[dict[str, float]] = []
-    with Progress(lambda: f"{model}, {precision}: {len(rows)}/{given['epochs']} epochs"):
-        rows.extend(session.run_epoch() for _ in range(given["epochs"]))
+    with Progress(lambda: f"{model}, {precision}: {len(rows)}/{given.epochs} epochs"):
+        rows.extend(session.run_epoch() for _ in range(given.epochs))
     seconds = statistics.median(row["seconds_per_epoch"] for row in rows)
     return {
         "model": model,
@@ -84,11 +76,6 @@ def peak_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def quiet(_: str) -> Any:
-    """Progress that nobody hears."""
-    return lambda *_: None
 
 
 if __name__ == "__main__":
