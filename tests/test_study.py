@@ -6,7 +6,6 @@ from core.retraining import Objective
 from search_spaces.catalogue import SPACES
 from search_spaces.grid import grid_of
 from search_spaces.parameter import Choice
-from tune.asha import ResumableAsha
 from tune.ledger import Ledger, Status
 from tune.study import Sampler, Study
 
@@ -78,50 +77,6 @@ def test_a_lock_left_by_a_killed_process_does_not_stop_the_next(tmp_path, monkey
     assert Study(Path("j"), SPACES["gender"], Sampler.RANDOM, 0).ask()[0] == 1
 
 
-class FakeTrial:
-    def __init__(self, name):
-        self.trial_id = name
-        self.config = {}
-        self.status = "RUNNING"
-
-
-def feed(asha, name, values):
-    trial = FakeTrial(name)
-    asha.on_trial_add(None, trial)
-    return [asha.on_trial_result(None, trial, {"epoch": i + 1, "relative_error": v}) for i, v in enumerate(values)]
-
-
-def test_rungs_replayed_from_curves_decide_as_the_original_ones():
-    objective = Objective("relative_error")
-    curves = {f"t{i}": [1 - 0.1 * i, 0.9 - 0.1 * i] for i in range(5)}
-    original = ResumableAsha(objective, 8, 1, 2)
-    for name, values in curves.items():
-        feed(original, name, values)
-    past = [[{"epoch": i + 1, "relative_error": v} for i, v in enumerate(values)] for values in curves.values()]
-    resumed = ResumableAsha(objective, 8, 1, 2, past)
-    assert resumed.rungs() == original.rungs()
-    assert sum(seen for _, seen in resumed.rungs()) > 0
-    for values in ([0.95], [0.55], [0.3]):
-        assert feed(resumed, "new", values)[-1] == feed(original, "new", values)[-1]
-
-
-def test_asha_judges_by_the_best_epoch_so_far():
-    asha = ResumableAsha(Objective("relative_error"), 8, 2, 2)
-    feed(asha, "a", [0.5, 0.5])
-    assert feed(asha, "b", [0.1, 0.9])[-1] == "CONTINUE"
-    assert feed(asha, "c", [0.9, 0.9])[-1] == "STOP"
-
-
-def test_asha_maximises_what_is_better_when_higher():
-    asha = ResumableAsha(Objective("val_gender_auc"), 8, 1, 2)
-    results = []
-    for name, value in (("a", 0.9), ("b", 0.5), ("c", 0.95)):
-        trial = FakeTrial(name)
-        asha.on_trial_add(None, trial)
-        results.append(asha.on_trial_result(None, trial, {"epoch": 1, "val_gender_auc": value}))
-    assert results == ["CONTINUE", "STOP", "CONTINUE"]
-
-
 def result(epoch, error):
     return {"epoch": epoch, "train_loss": 1.0, "relative_error": error, "seconds_per_epoch": 0.5}
 
@@ -157,3 +112,16 @@ def test_a_grid_is_drawn_cell_by_cell_and_again_also_over_a_restart(tmp_path):
         study = Study(tmp_path / "j", space, Sampler.GRID, 0)
         drawn.append(study.ask()[1])
     assert drawn == grid_of(space) * 2
+
+
+def test_trials_of_elsewhere_teach_the_sampler_what_its_own_would(tmp_path):
+    space = SPACES["multitask"]
+    taught, searched = Study(tmp_path / "a", space, Sampler.TPE, 0), Study(tmp_path / "b", space, Sampler.TPE, 0)
+    for index in range(12):
+        number, parameters = searched.ask()
+        status, cost = ("stopped", 0.9) if index % 3 else ("finished", 0.1 * index)
+        searched.tell(number, status, cost, 4, "")
+        taught.add(parameters, status, cost, 4)
+    assert taught.known() == searched.known()
+    assert taught.ended() == searched.ended()
+    assert taught.ask() == searched.ask()

@@ -1,21 +1,27 @@
-"""Asynchronous successive halving whose rungs survive a crash."""
+"""Asynchronous successive halving among models of one kind, whose rungs survive a crash."""
 
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from core.retraining import Objective
 
 COST = "best_cost"
+Past = Iterable[tuple[str, list[dict[str, Any]]]]
+"""Trials that ended: kind of model and the metrics of each epoch."""
 
 
-class ResumableAsha(AsyncHyperBandScheduler):
+class ResumableAsha(FIFOScheduler):
     """Ray's ASHA (Li et al. 2020) on ``epoch``, judging a trial by its best epoch so far.
 
+    Each kind of model has rungs of its own: a search ends with a winner of each kind, and one kind may be easier than
+    another (gender alone has a lower relative error than gender and landmarks), so that on shared rungs it would push
+    the others out before they are trained.
+
     Ray forgets the rungs when a search is resumed (ray issue 30838). They follow from the recorded curves, so these
-    are replayed: each is a list of (epoch, metrics) of a trial that ended.
+    are replayed.
 
     Args:
         epochs: of a trial that is never stopped.
@@ -23,24 +29,31 @@ class ResumableAsha(AsyncHyperBandScheduler):
         reduction: at each rung, 1 in ``reduction`` trials goes on.
     """
 
-    def __init__(
-        self, objective: Objective, epochs: int, grace: int, reduction: float, past: Iterable[list[dict[str, Any]]] = ()
-    ) -> None:
-        super().__init__(
-            time_attr="epoch",
-            metric=COST,
-            mode="min",
-            max_t=epochs,
-            grace_period=min(grace, epochs),
-            reduction_factor=reduction,
-        )
+    def __init__(self, objective: Objective, epochs: int, grace: int, reduction: float, past: Past = ()) -> None:
+        super().__init__()
         self.objective = objective
+        self.options: dict[str, Any] = {
+            "time_attr": "epoch",
+            "metric": COST,
+            "mode": "min",
+            "max_t": epochs,
+            "grace_period": min(grace, epochs),
+            "reduction_factor": reduction,
+        }
+        self.of_kind: dict[str, AsyncHyperBandScheduler] = {}
         self.best: dict[str, float] = {}
-        for index, curve in enumerate(past):
-            trial = SimpleNamespace(trial_id=f"past-{index}", config={}, status="TERMINATED")
+        for index, (kind, curve) in enumerate(past):
+            trial = SimpleNamespace(trial_id=f"past-{index}", config=config_of(kind), status="TERMINATED")
             self.on_trial_add(None, trial)
             for result in curve:
                 self.on_trial_result(None, trial, result)
+
+    def on_trial_add(self, controller: Any, trial: Any) -> None:
+        """The trial joins its kind."""
+        kind = kind_of(trial.config)
+        if kind not in self.of_kind:
+            self.of_kind[kind] = AsyncHyperBandScheduler(**self.options)
+        self.of_kind[kind].on_trial_add(controller, trial)
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop the trial if its best epoch so far is not among a rung's best."""
@@ -48,11 +61,28 @@ class ResumableAsha(AsyncHyperBandScheduler):
             return str(self.STOP)
         cost = min(self.objective.cost(result), self.best.get(trial.trial_id, float("inf")))
         self.best[trial.trial_id] = cost
-        return str(super().on_trial_result(controller, trial, {**result, COST: cost}))
+        scheduler = self.of_kind[kind_of(trial.config)]
+        return str(scheduler.on_trial_result(controller, trial, {**result, COST: cost}))
 
     def on_trial_complete(self, controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """The trial's last result came to :meth:`on_trial_result` like the others."""
 
-    def rungs(self) -> list[tuple[int, int]]:
-        """Epoch of each rung and how many trials it has seen, longest first."""
-        return [(int(milestone), len(seen)) for bracket in self._brackets for milestone, seen in bracket._rungs]
+    def on_trial_remove(self, controller: Any, trial: Any) -> None:
+        """Nothing: a trial that is gone keeps its place on the rungs."""
+
+    def rungs(self) -> dict[str, list[tuple[int, int]]]:
+        """By kind: epoch of each rung and how many trials it has seen, longest first."""
+        return {
+            kind: [(int(milestone), len(seen)) for bracket in scheduler._brackets for milestone, seen in bracket._rungs]
+            for kind, scheduler in self.of_kind.items()
+        }
+
+
+def kind_of(config: dict[str, Any]) -> str:
+    """The architecture of a trial that Ray runs; empty where it is the same in the whole space."""
+    return str(config.get("parameters", {}).get("architecture", ""))
+
+
+def config_of(kind: str) -> dict[str, Any]:
+    """As much of a trial's Ray config as :func:`kind_of` reads."""
+    return {"parameters": {"architecture": kind}} if kind else {}

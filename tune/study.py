@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,20 @@ class Study:
         trial = self.study.ask()
         return trial.number, self._draw(trial)
 
+    def add(self, parameters: Mapping[str, Any], status: str, cost: float | None, epochs: int) -> None:
+        """A trial that was trained elsewhere, from which the sampler learns as from its own; arguments as of tell."""
+        states = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.FAIL if cost is None else states[status],
+                value=cost if status == "finished" else None,
+                params=dict(parameters),
+                distributions={key: _distribution(self.space.parameters[key]) for key in parameters},
+                user_attrs={"status": status, "reason": ""},
+                intermediate_values={} if cost is None else {epochs: cost},
+            )
+        )
+
     def tell(self, number: int, status: str, cost: float | None, epochs: int, reason: str) -> None:
         """Record how a trial ended; ``cost`` is its best objective as a number to minimise, None if it has none."""
         frozen = self.study.get_trials(deepcopy=False)[number]
@@ -114,6 +129,15 @@ def _suggest(trial: optuna.trial.Trial, key: str, parameter: Parameter) -> Any:
     if isinstance(parameter, Int):
         return trial.suggest_int(key, parameter.low, parameter.high, log=parameter.log)
     return trial.suggest_float(key, parameter.low, parameter.high, log=parameter.log)
+
+
+def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+    """Optuna's form of a parameter outside a trial."""
+    if isinstance(parameter, Choice):
+        return optuna.distributions.CategoricalDistribution(parameter.values)
+    if isinstance(parameter, Int):
+        return optuna.distributions.IntDistribution(parameter.low, parameter.high, log=parameter.log)
+    return optuna.distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log)
 
 
 def _mend(journal: Path) -> None:

@@ -1,0 +1,85 @@
+from types import SimpleNamespace
+
+import numpy as np
+from ray.tune.schedulers import AsyncHyperBandScheduler
+
+from core.retraining import Objective
+from tune.asha import ResumableAsha
+
+
+def fake_trial(name, kind=""):
+    config = {"parameters": {"architecture": kind} if kind else {}}
+    return SimpleNamespace(trial_id=name, config=config, status="RUNNING")
+
+
+def feed(asha, name, values, kind=""):
+    trial = fake_trial(name, kind)
+    asha.on_trial_add(None, trial)
+    return [asha.on_trial_result(None, trial, {"epoch": i + 1, "relative_error": v}) for i, v in enumerate(values)]
+
+
+def test_rungs_replayed_from_curves_decide_as_the_original_ones():
+    objective = Objective("relative_error")
+    curves = {f"t{i}": [1 - 0.1 * i, 0.9 - 0.1 * i] for i in range(5)}
+    original = ResumableAsha(objective, 8, 1, 2)
+    for name, values in curves.items():
+        feed(original, name, values)
+    past = [("", [{"epoch": i + 1, "relative_error": v} for i, v in enumerate(values)]) for values in curves.values()]
+    resumed = ResumableAsha(objective, 8, 1, 2, past)
+    assert resumed.rungs() == original.rungs()
+    assert sum(seen for _, seen in resumed.rungs()[""]) > 0
+    for values in ([0.95], [0.55], [0.3]):
+        assert feed(resumed, "new", values)[-1] == feed(original, "new", values)[-1]
+
+
+def test_asha_judges_by_the_best_epoch_so_far():
+    asha = ResumableAsha(Objective("relative_error"), 8, 2, 2)
+    feed(asha, "a", [0.5, 0.5])
+    assert feed(asha, "b", [0.1, 0.9])[-1] == "CONTINUE"
+    assert feed(asha, "c", [0.9, 0.9])[-1] == "STOP"
+
+
+def test_asha_maximises_what_is_better_when_higher():
+    asha = ResumableAsha(Objective("val_gender_auc"), 8, 1, 2)
+    results = []
+    for name, value in (("a", 0.9), ("b", 0.5), ("c", 0.95)):
+        trial = fake_trial(name)
+        asha.on_trial_add(None, trial)
+        results.append(asha.on_trial_result(None, trial, {"epoch": 1, "val_gender_auc": value}))
+    assert results == ["CONTINUE", "STOP", "CONTINUE"]
+
+
+def test_a_kind_that_is_easier_does_not_push_another_out():
+    asha = ResumableAsha(Objective("relative_error"), 8, 1, 2)
+    for index in range(4):
+        feed(asha, f"easy{index}", [0.2], "gender")
+    assert feed(asha, "hard", [0.8], "attention") == ["CONTINUE"]
+    assert feed(asha, "easy", [0.8], "gender") == ["STOP"]
+    assert feed(asha, "harder", [0.9], "attention") == ["STOP"]
+
+
+def test_rungs_of_each_kind_come_back_from_its_own_curves():
+    original = ResumableAsha(Objective("relative_error"), 8, 1, 2)
+    trials = [("gender", 0.2), ("attention", 0.8), ("gender", 0.3), ("attention", 0.7)]
+    for index, (kind, value) in enumerate(trials):
+        feed(original, str(index), [value], kind)
+    past = [(kind, [{"epoch": 1, "relative_error": value}]) for kind, value in trials]
+    assert ResumableAsha(Objective("relative_error"), 8, 1, 2, past).rungs() == original.rungs()
+    assert {kind: rungs[-1] for kind, rungs in original.rungs().items()} == {"gender": (1, 2), "attention": (1, 2)}
+
+
+def test_asha_judges_as_rays_own_where_there_is_one_kind():
+    ours = ResumableAsha(Objective("relative_error"), 9, 1, 3)
+    theirs = AsyncHyperBandScheduler("epoch", "relative_error", "min", max_t=9, grace_period=1, reduction_factor=3)
+    random = np.random.default_rng(0)
+    for index in range(30):
+        falling = np.sort(random.random(9))[::-1]
+        trial, other = fake_trial(f"a{index}"), fake_trial(f"b{index}")
+        ours.on_trial_add(None, trial)
+        theirs.on_trial_add(None, other)
+        for epoch, value in enumerate(falling, 1):
+            result = {"epoch": epoch, "relative_error": value}
+            decision = ours.on_trial_result(None, trial, result)
+            assert decision == theirs.on_trial_result(None, other, result)
+            if decision == "STOP":
+                break
