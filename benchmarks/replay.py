@@ -1,0 +1,278 @@
+"""Searches replayed from recorded curves (``benchmarks.curves``): the same schedulers and samplers, no training.
+
+A search meets only the recorded configurations of ``joint``, each with one of its recorded seeds. Random search draws
+them without replacement until all are used. TPE proposes freely, and the unused configuration of the same architecture
+nearest to its proposal takes the trial: a coarse stand-in for a sampler that may go anywhere, so differences between
+samplers are understated.
+"""
+
+import heapq
+import itertools
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.curves import JOINT_KIND, PAPER_KIND
+from core.errors import UserError
+from core.names import RELATIVE_ERROR, Architecture
+from core.retraining import Objective
+from search_spaces.joint import JOINT
+from search_spaces.parameter import Choice, Int
+from tune.asha import ResumableAsha, config_of
+from tune.study import Sampler, Study
+
+NOTHING = 1.0  # the relative error of knowing nothing, for an architecture that was not tried yet
+KINDS = tuple(map(str, Architecture))
+AIM = Objective(RELATIVE_ERROR)
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """What was recorded of one configuration, or of one row of the paper's tables."""
+
+    parameters: dict[str, Any]
+    architecture: str
+    seconds: float
+    """Of an epoch; median over epochs and seeds."""
+    curves: list[NDArray[np.float64]]
+    """Relative error by epoch, a curve a seed; shorter where the training diverged."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a replayed search."""
+
+    seconds: float
+    """Since the search's start, on its simulated workers."""
+    architecture: str
+    error: float
+
+
+def read_curves(path: Path) -> tuple[list[Recorded], dict[int, list[Recorded]]]:
+    """The recorded configurations of ``joint``; and of each seed of the paper's search its rows in order.
+
+    Raises:
+        UserError: no such file, or it holds no curves.
+    """
+    try:
+        table = pd.read_csv(path)
+        joint, paper = (table[table["kind"] == kind] for kind in (JOINT_KIND, PAPER_KIND))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a file of learning curves ({error}); benchmarks.curves makes one") from None
+    if joint.empty or paper.empty:
+        raise UserError(f"{path}: needs curves of joint and of the paper's search; benchmarks.curves makes them")
+    configurations = [_recorded(rows) for _, rows in joint.groupby("number", sort=True)]
+    searches = {
+        int(str(seed)): [_recorded(rows.iloc[[i]]) for i in range(len(rows))]
+        for seed, rows in paper.sort_values(["table", "number"]).groupby("seed")
+    }
+    return configurations, searches
+
+
+def _recorded(rows: pd.DataFrame) -> Recorded:
+    settings = rows.iloc[0].filter(like="config.").dropna()
+    epochs = [name for name in rows.columns if name.startswith("e") and name[1:].isdigit()]
+    curves = [row.dropna().to_numpy(dtype=float) for _, row in rows[epochs].iterrows()]
+    parameters = {str(name).removeprefix("config."): value for name, value in settings.items()}
+    # A column that is empty elsewhere holds whole numbers as decimals.
+    whole = [key for key in parameters if isinstance(JOINT.parameters.get(key), Int)]
+    return Recorded(
+        parameters={**parameters, **{key: int(parameters[key]) for key in whole}},
+        architecture=str(rows.iloc[0]["architecture"]),
+        seconds=float(np.nanmedian(rows["seconds_per_epoch"])) if rows["seconds_per_epoch"].notna().any() else 0.0,
+        curves=curves,
+    )
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a search goes: where trials come from, how long they may run and what stops them early."""
+
+    name: str
+    sampler: Sampler = Sampler.RANDOM
+    epochs: int = 10
+    grace: int = 2
+    reduction: float = 3.0
+    brackets: int = 1
+    """Above 1: Hyperband, whose further brackets begin to stop trials ``reduction`` times later each."""
+    apart: bool = True
+    """Whether each architecture has rungs of its own, as in Tandem, or all share them, as in Ray."""
+
+    def schedulers(self) -> list[ResumableAsha]:
+        """One ASHA a bracket."""
+        graces = [min(self.epochs, round(self.grace * self.reduction**b)) for b in range(self.brackets)]
+        return [ResumableAsha(AIM, self.epochs, grace, self.reduction) for grace in graces]
+
+    def kind(self, recorded: Recorded) -> str:
+        """What a trial is compared with: its own architecture, or everything."""
+        return recorded.architecture if self.apart else ""
+
+    def shares(self) -> NDArray[np.float64]:
+        """How trials divide among brackets, so that each costs about the same (Li et al. 2018)."""
+        rungs = np.arange(self.brackets)[::-1]  # of the first bracket most
+        weights = self.reduction**rungs / (rungs + 1)
+        return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+@dataclass
+class Trial:
+    """A trial on a simulated worker."""
+
+    number: int
+    recorded: Recorded
+    curve: NDArray[np.float64]
+    scheduler: ResumableAsha
+    config: dict[str, Any]
+    seen: list[float] = field(default_factory=list)
+
+    @property
+    def handle(self) -> Any:
+        """What Ray's scheduler takes for a trial."""
+        return SimpleNamespace(trial_id=str(self.number), config=self.config, status="RUNNING")
+
+
+class RandomChooser:
+    """Recorded configurations in random order, and again when they are used up."""
+
+    def __init__(self, configurations: Sequence[Recorded], random: np.random.Generator) -> None:
+        self.configurations = configurations
+        self.random = random
+        self.left: list[int] = []
+
+    def ask(self) -> Recorded:
+        """The next configuration."""
+        if not self.left:
+            self.left = self.random.permutation(len(self.configurations)).tolist()
+        return self.configurations[self.left.pop()]
+
+    def tell(self, recorded: Recorded, seen: Sequence[float], finished: bool) -> None:
+        """Random search learns nothing."""
+
+
+class TpeChooser:
+    """Optuna's TPE as a search uses it, brought to the nearest recorded configuration."""
+
+    def __init__(self, configurations: Sequence[Recorded], seed: int, folder: Path) -> None:
+        self.left = list(configurations)
+        self.all = configurations
+        self.study = Study(folder / "journal", JOINT, Sampler.TPE, seed)
+
+    def ask(self) -> Recorded:
+        """The unused configuration nearest to what TPE proposes."""
+        number, proposed = self.study.ask()
+        self.study.tell(number, "failed", None, 0, "only proposed")  # TPE leaves failed trials out
+        if not any(r.architecture == proposed["architecture"] for r in self.left):
+            self.left += [r for r in self.all if r.architecture == proposed["architecture"]]
+        nearest = min(self.left, key=lambda recorded: distance(proposed, recorded.parameters))
+        self.left.remove(nearest)
+        return nearest
+
+    def tell(self, recorded: Recorded, seen: Sequence[float], finished: bool) -> None:
+        """What came of a trial."""
+        cost = min(seen) if seen else None
+        self.study.add(recorded.parameters, "finished" if finished else "stopped", cost, len(seen))
+
+
+def distance(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
+    """Between two configurations of ``joint``, infinite between architectures.
+
+    Each parameter counts as it is drawn (its logarithm where that is drawn evenly) over its range; choices that
+    differ, and parameters that only one of them has, count 1.
+    """
+    if a["architecture"] != b["architecture"]:
+        return math.inf
+    total = 0.0
+    for key, parameter in JOINT.parameters.items():
+        if key not in a and key not in b:
+            continue
+        if key not in a or key not in b or isinstance(parameter, Choice):
+            total += float(a.get(key) != b.get(key))
+            continue
+        scale: Callable[[float], float] = math.log if parameter.log else float
+        total += ((scale(a[key]) - scale(b[key])) / (scale(parameter.high) - scale(parameter.low))) ** 2
+    return total
+
+
+def replay(configurations: Sequence[Recorded], strategy: Strategy, workers: int, epochs: int, seed: int) -> list[Epoch]:
+    """The epochs of one search in the order in which they end, until ``epochs`` are spent in all."""
+    random = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        chooser: RandomChooser | TpeChooser = RandomChooser(configurations, random)
+        if strategy.sampler is Sampler.TPE:
+            chooser = TpeChooser(configurations, seed, Path(folder))
+        return _run(chooser, strategy, workers, epochs, random)
+
+
+def _run(
+    chooser: RandomChooser | TpeChooser, strategy: Strategy, workers: int, epochs: int, random: np.random.Generator
+) -> list[Epoch]:
+    schedulers, shares, numbers = strategy.schedulers(), strategy.shares(), itertools.count()
+
+    def begin() -> Trial:
+        recorded = chooser.ask()
+        curve = recorded.curves[random.integers(len(recorded.curves))]
+        scheduler = schedulers[random.choice(len(schedulers), p=shares)]
+        trial = Trial(next(numbers), recorded, curve, scheduler, config_of(strategy.kind(recorded)))
+        trial.scheduler.on_trial_add(None, trial.handle)
+        return trial
+
+    running = [(trial.recorded.seconds, trial.number, trial) for trial in (begin() for _ in range(workers))]
+    heapq.heapify(running)
+    spent: list[Epoch] = []
+    while len(spent) < epochs:
+        now, _, trial = heapq.heappop(running)
+        over, finished = _epoch(trial, strategy.epochs)
+        spent.append(Epoch(now, trial.recorded.architecture, trial.seen[-1] if trial.seen else math.inf))
+        if over:
+            chooser.tell(trial.recorded, trial.seen, finished)
+            trial = begin()
+        heapq.heappush(running, (now + trial.recorded.seconds, trial.number, trial))
+    return spent
+
+
+def _epoch(trial: Trial, most: int) -> tuple[bool, bool]:
+    """Let a trial train once more; whether it is over, and whether it was stopped by nothing but its end."""
+    epoch = len(trial.seen) + 1
+    if epoch > len(trial.curve):  # it diverged here
+        return True, False
+    trial.seen.append(float(trial.curve[epoch - 1]))
+    decision = trial.scheduler.on_trial_result(None, trial.handle, {"epoch": epoch, RELATIVE_ERROR: trial.seen[-1]})
+    finished = epoch >= most
+    return finished or decision == ResumableAsha.STOP, finished
+
+
+def papers_search(rows: Sequence[Recorded]) -> list[Epoch]:
+    """The paper's own search, one row of its tables after another on one worker."""
+    spent: list[Epoch] = []
+    now = 0.0
+    for row in rows:
+        for error in row.curves[0]:
+            now += row.seconds
+            spent.append(Epoch(now, row.architecture, float(error)))
+    return spent
+
+
+def mean_of_best(spent: Sequence[Epoch]) -> NDArray[np.float64]:
+    """After each epoch, the mean over the four architectures of the least relative error so far; 1 before the first.
+
+    What the paper compares, and what ``joint`` retrains, is the best of each kind of model.
+    """
+    best = dict.fromkeys(KINDS, NOTHING)
+    means = []
+    for epoch in spent:
+        best[epoch.architecture] = min(best[epoch.architecture], epoch.error)
+        means.append(sum(best.values()) / len(best))
+    return np.array(means)
+
+
+def best_of_all(spent: Sequence[Epoch]) -> NDArray[np.float64]:
+    """After each epoch, the least relative error so far of any model."""
+    return np.minimum.accumulate(np.array([NOTHING, *(epoch.error for epoch in spent)]))[1:]
