@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from benchmarks.curves import CURVES
+from benchmarks.learning_curves import CURVES
 from benchmarks.material import RESULTS
 from benchmarks.record import append_rows
 from benchmarks.replay import Epoch, Recorded, Strategy, mean_of_best, papers_search, read_curves, replay

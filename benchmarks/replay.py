@@ -1,4 +1,4 @@
-"""Searches replayed from recorded curves (``benchmarks.curves``): the same schedulers and samplers, no training.
+"""Searches replayed from recorded learning curves: the same schedulers and samplers as a real search, no training.
 
 A search meets only the recorded configurations of ``joint``, each with one of its recorded seeds. Random search draws
 them without replacement until all are used. TPE proposes freely, and the unused configuration of the same architecture
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.curves import JOINT_KIND, PAPER_KIND
+from benchmarks.learning_curves import JOINT_KIND, PAPER_KIND
 from core.errors import UserError
 from core.names import RELATIVE_ERROR, Architecture
 from core.retraining import Objective
@@ -66,9 +66,9 @@ def read_curves(path: Path) -> tuple[list[Recorded], dict[int, list[Recorded]]]:
         table = pd.read_csv(path)
         joint, paper = (table[table["kind"] == kind] for kind in (JOINT_KIND, PAPER_KIND))
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: not a file of learning curves ({error}); benchmarks.curves makes one") from None
+        raise UserError(f"{path}: not a file that benchmarks.learning_curves wrote ({error})") from None
     if joint.empty or paper.empty:
-        raise UserError(f"{path}: needs curves of joint and of the paper's search; benchmarks.curves makes them")
+        raise UserError(f"{path}: must hold curves of joint and of the paper's search (benchmarks.learning_curves)")
     configurations = [_recorded(rows) for _, rows in joint.groupby("number", sort=True)]
     searches = {
         int(str(seed)): [_recorded(rows.iloc[[i]]) for i in range(len(rows))]

@@ -1,10 +1,10 @@
 """Records learning curves for replays: random configurations of ``joint``, and the paper's own search, seed by seed.
 
-    python -m benchmarks.curves --weights vgg16.safetensors
+    python -m benchmarks.learning_curves --weights vgg16.safetensors
 
 Of each configuration the validation relative error of every epoch, with each of several seeds; of the paper's protocol
 (four tables, each around the choices of those before) every row that a seed's search visits. Scores only, a line a
-training, in benchmarks/results/curves.csv. Two hours on 2 cores; what the file holds is not trained again.
+training, in benchmarks/results/learning_curves.csv. Two hours on 2 cores; what the file holds is not trained again.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from tune.plan import Profile, settled_space
 from tune.progress import Progress, clock
 from tune.study import Sampler, Study
 
-CURVES = RESULTS / "curves.csv"
+CURVES = RESULTS / "learning_curves.csv"
 JOINT_KIND, PAPER_KIND = "joint", "paper"
 KEYS = ["kind", "table", "number", "seed"]
 BLOCKS = 5  # of profile fast
@@ -108,7 +108,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.quick:
         given.configs, given.seeds, given.epochs, given.paper_seeds, given.paper_epochs = 2, 1, 2, 1, 2
-        given.out = given.out.with_name("curves_quick.csv") if given.out == CURVES else given.out
+        given.out = given.out.with_name("learning_curves_quick.csv") if given.out == CURVES else given.out
     if given.data != str(EXCERPT) and given.out == CURVES:
         raise UserError(f"--out: {CURVES} is for the curves of {EXCERPT}; name another file for other faces")
     os.environ.update(WORKER_ENVIRONMENT)  # allocation as in a search's workers; read when a process starts
