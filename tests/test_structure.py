@@ -33,10 +33,19 @@ def test_arrows_between_packages_only_point_towards_core(path):
     assert imported(path) & OURS <= MAY_IMPORT[package]
 
 
+PEERS = ROOT / "benchmarks/peers"  # what users write without Tandem, with Ray and Optuna themselves
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_only_tune_imports_ray_or_optuna(path):
-    if path.relative_to(ROOT).parts[0] != "tune":
+    if path.relative_to(ROOT).parts[0] != "tune" and path.parent != PEERS:
         assert not imported(path) & {"ray", "optuna"}
+
+
+def test_peers_use_nothing_of_ours_but_each_other():
+    for path in PEERS.glob("*.py"):
+        modules = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
+        assert not {name for name in modules if name.split(".")[0] in OURS and not name.startswith("benchmarks.peers")}
 
 
 def test_the_check_sees_every_package():
