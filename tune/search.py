@@ -130,13 +130,16 @@ class Search:
     def _line(self, start: float) -> str:
         ledger, total, elapsed = self.ledger, self.plan.trials, time.monotonic() - start
         ended = ledger.count(*ENDED)
+        # A trial of whole networks takes minutes, and its epochs are what shows that it lives.
+        ranked = ledger.ranked()
+        epochs = sum(len(entry.curve) for entry in ranked)
         text = (
-            f"search {ended}/{total} trials: {ledger.count(Status.RUNNING)} running, "
+            f"search {ended}/{total} trials, {epochs} epoch{'' if epochs == 1 else 's'}: {ledger.count(Status.RUNNING)} running, "
             f"{ledger.count(Status.STOPPED)} stopped early, {ledger.count(Status.FINISHED)} finished"
         )
         if ledger.count(Status.FAILED):
             text += f", {ledger.count(Status.FAILED)} failed"
-        text += _best_so_far(ledger.ranked(), ledger) + f"; {clock(elapsed)}"
+        text += _best_so_far(ranked, ledger) + f"; {clock(elapsed)}"
         if self.past < ended < total:
             text += f", about {clock(elapsed / (ended - self.past) * (total - ended))} left"
         return text
