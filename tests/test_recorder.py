@@ -4,7 +4,7 @@ import pytest
 
 from core.retraining import Objective
 from search_spaces.catalogue import SPACES
-from tune.ledger import Ledger, Status
+from tune.ledger import REWRITE_SHARE, Ledger, Status
 from tune.recorder import LOSSES, FailureLimit, Recorder
 from tune.study import Sampler, Study
 
@@ -73,14 +73,45 @@ def test_a_trial_is_finished_only_with_all_its_epochs(recorder, epochs, status):
 
 def test_failures_before_a_resume_do_not_count_against_the_limit(recorder):
     for _ in range(2):
-        trial = drawn(recorder)
-        recorder.on_trial_start(0, [], trial)
-        recorder.on_trial_result(0, [], trial, {"failure": "DivergedError: loss"})
-        recorder.on_trial_complete(0, [], trial)
+        fail(recorder)
     assert recorder.ledger.count(Status.FAILED) == 2
-    limit = FailureLimit(recorder.ledger, 0)
+    resumed = Recorder(recorder.ledger, recorder.study, recorder.board, recorder.epochs)
+    limit = FailureLimit(resumed, 0)
     assert not limit.stop_all()
+    fail(resumed)
+    assert limit.stop_all()
+
+
+def fail(recorder):
     trial = drawn(recorder)
     recorder.on_trial_start(0, [], trial)
+    recorder.on_trial_result(0, [], trial, {"failure": "DivergedError: loss"})
+    recorder.on_trial_complete(0, [], trial)
+
+
+def test_a_trial_that_is_said_to_be_over_twice_fails_once(recorder):
+    trial = drawn(recorder)
+    recorder.on_trial_start(0, [], trial)
+    recorder.on_trial_result(0, [], trial, {"failure": "DivergedError: loss"})
+    recorder.on_trial_complete(0, [], trial)
     recorder.on_trial_error(0, [], trial)
-    assert limit.stop_all()
+    assert recorder.failures == 1
+
+
+def test_trials_csv_is_rewritten_the_more_rarely_the_longer_that_takes(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("tune.ledger.time.monotonic", lambda: clock[0])
+    written = []
+
+    def slow(path, text):
+        written.append(clock[0])
+        clock[0] += 0.5
+
+    monkeypatch.setattr("tune.ledger.write_text", slow)
+    ledger = Ledger(tmp_path / "trials.csv", tmp_path / "curves.csv", Objective("relative_error"))
+    while clock[0] < 60:
+        ledger.write()
+        clock[0] += 0.1
+    assert 0.5 * len(written) / 60 == pytest.approx(REWRITE_SHARE, abs=0.01)
+    ledger.write(now=True)
+    assert clock[0] - written[-1] == 0.5

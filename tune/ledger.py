@@ -1,6 +1,7 @@
 """Every trial of a search: its status, its best epoch and its curve, in ``trials.csv`` and ``curves.csv``."""
 
 import csv
+import math
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +18,7 @@ from core.retraining import Objective
 METRIC_COLUMNS = (*(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR), RELATIVE_ERROR)
 CURVE_COLUMNS = ("trial", "epoch", "train_loss", *METRIC_COLUMNS, "seconds_per_epoch")
 REWRITE_SECONDS = 1.0
+REWRITE_SHARE = 0.05  # of the time at most goes into rewriting trials.csv, which takes longer the more there are
 
 
 class Status(StrEnum):
@@ -62,7 +64,8 @@ class Ledger:
         self.curves_path = curves
         self.objective = objective
         self.entries: dict[int, Entry] = {}
-        self.written_at = 0.0
+        self.written_at = -math.inf
+        self.writing_seconds = 0.0
 
     def add(self, number: int, config: dict[str, Any]) -> Entry:
         """A new trial, pending."""
@@ -122,10 +125,12 @@ class Ledger:
         return pd.DataFrame(rows).astype({"best_epoch": "Int64"}) if rows else pd.DataFrame()
 
     def write(self, now: bool = False) -> None:
-        """Rewrite ``trials.csv``, at most once a second unless ``now``."""
-        if now or time.monotonic() - self.written_at > REWRITE_SECONDS:
+        """Rewrite ``trials.csv``, unless ``now`` at most once a second and less often where that takes long."""
+        start = time.monotonic()
+        if now or start - self.written_at > max(REWRITE_SECONDS, self.writing_seconds / REWRITE_SHARE):
             write_text(self.trials_path, self.table().to_csv(index=False))
             self.written_at = time.monotonic()
+            self.writing_seconds = self.written_at - start
 
     def _now(self) -> list[Entry]:
         """The trials at this moment: the progress line is made in a thread of its own."""

@@ -20,6 +20,8 @@ class Recorder(Callback):
         self.study = study
         self.board = board
         self.epochs = epochs
+        self.failures = 0
+        """Trials that failed since this search was started or resumed."""
         self.lost: dict[int, int] = {}
         """How often each trial was lost before it began."""
 
@@ -69,6 +71,7 @@ class Recorder(Callback):
         if entry.status in ENDED:
             return
         entry.status = status
+        self.failures += status is Status.FAILED
         best = entry.best(self.ledger.objective)
         cost = self.ledger.objective.cost(best) if best and status is not Status.FAILED else None
         self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason)
@@ -82,14 +85,9 @@ class FailureLimit(Stopper):
     Failures before a resume do not count: whoever resumes has mended what was wrong, or knows why.
     """
 
-    def __init__(self, ledger: Ledger, most: int) -> None:
-        self.ledger = ledger
+    def __init__(self, recorder: Recorder, most: int) -> None:
+        self.recorder = recorder
         self.most = most
-        self.before = ledger.count(Status.FAILED)
-
-    def count(self) -> int:
-        """Trials that failed since this search was started or resumed."""
-        return self.ledger.count(Status.FAILED) - self.before
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Single trials are stopped elsewhere."""
@@ -97,7 +95,7 @@ class FailureLimit(Stopper):
 
     def stop_all(self) -> bool:
         """Whether too many failed."""
-        return self.count() > self.most
+        return self.recorder.failures > self.most
 
 
 class RetrainRecorder(Callback):

@@ -75,7 +75,7 @@ class Search:
         """
         board = Board(self.run, self.plan.search_space())
         recorder = Recorder(self.ledger, self.study, board, self.plan.epochs)
-        limit = FailureLimit(self.ledger, self.plan.max_failures)
+        limit = FailureLimit(recorder, self.plan.max_failures)
         start = time.monotonic()
         # Of a resumed search, the time of the epochs before: how long it lay dead is not known and does not count.
         before = sum(entry.seconds for entry in self.ledger.entries.values()) / self.materials.workers.count
@@ -91,8 +91,8 @@ class Search:
             self.ledger.write(now=True)
             reasons = [e.reason for e in self.ledger.entries.values() if e.status is Status.FAILED]
             raise UserError(
-                f"{self.run.path}: {limit.count()} trials failed, more than --max-failures {limit.most}; the last one: "
-                f"{reasons[-1]}"
+                f"{self.run.path}: {recorder.failures} trials failed, more than --max-failures {limit.most}; "
+                f"the last one: {reasons[-1]}"
             )
         self._close(recorder, board, TIME_IS_UP if self.plan.time_budget is not None else "its worker was lost")
         return self.ledger
@@ -133,8 +133,9 @@ class Search:
         # A trial of whole networks takes minutes, and its epochs are what shows that it lives.
         ranked = ledger.ranked()
         epochs = sum(len(entry.curve) for entry in ranked)
+        trained = f"{epochs} epoch{'' if epochs == 1 else 's'}"
         text = (
-            f"search {ended}/{total} trials, {epochs} epoch{'' if epochs == 1 else 's'}: {ledger.count(Status.RUNNING)} running, "
+            f"search {ended}/{total} trials, {trained}: {ledger.count(Status.RUNNING)} running, "
             f"{ledger.count(Status.STOPPED)} stopped early, {ledger.count(Status.FINISHED)} finished"
         )
         if ledger.count(Status.FAILED):

@@ -57,6 +57,9 @@ class Study:
             load_if_exists=True,
             direction="minimize",
         )
+        # Optuna makes a list of all trials whenever it is asked for one of them, so what is needed often is kept here.
+        self.drawn = len(self.study.get_trials(deepcopy=False))
+        self.open: dict[int, optuna.trial.Trial] = {}
 
     def known(self) -> dict[int, dict[str, Any]]:
         """Parameters of every trial so far, by number."""
@@ -66,7 +69,7 @@ class Study:
     def _completed(self, frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
         """The parameters of a trial that may have been cut off while they were drawn: Optuna keeps the known ones."""
         self._seed(frozen.number)
-        return self._draw(optuna.trial.Trial(self.study, frozen._trial_id))
+        return self._draw(self._reopened(frozen.number))
 
     def _seed(self, number: int) -> None:
         if self.sampler is Sampler.GRID:
@@ -88,8 +91,10 @@ class Study:
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Number and parameters of a new trial."""
-        self._seed(len(self.study.get_trials(deepcopy=False)))
+        self._seed(self.drawn)
         trial = self.study.ask()
+        self.drawn += 1
+        self.open[trial.number] = trial
         return trial.number, self._draw(trial)
 
     def add(self, parameters: Mapping[str, Any], status: str, cost: float | None, epochs: int) -> None:
@@ -105,21 +110,25 @@ class Study:
                 intermediate_values={} if cost is None else {epochs: cost},
             )
         )
+        self.drawn += 1
 
     def tell(self, number: int, status: str, cost: float | None, epochs: int, reason: str) -> None:
         """Record how a trial ended; ``cost`` is its best objective as a number to minimise, None if it has none."""
-        frozen = self.study.get_trials(deepcopy=False)[number]
-        trial = optuna.trial.Trial(self.study, frozen._trial_id)  # the only handle on a trial of an earlier process
+        trial = self.open.pop(number, None) or self._reopened(number)
         trial.set_user_attr("status", status)
         trial.set_user_attr("reason", reason)
         if cost is None:
-            self.study.tell(number, state=TrialState.FAIL)
+            self.study.tell(trial, state=TrialState.FAIL)
             return
         trial.report(cost, epochs)
         if status == "stopped":
-            self.study.tell(number, state=TrialState.PRUNED)
+            self.study.tell(trial, state=TrialState.PRUNED)
         else:
-            self.study.tell(number, cost)
+            self.study.tell(trial, cost)
+
+    def _reopened(self, number: int) -> optuna.trial.Trial:
+        """The only handle on a trial that an earlier process drew."""
+        return optuna.trial.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
 
 
 def _suggest(trial: optuna.trial.Trial, key: str, parameter: Parameter) -> Any:
