@@ -62,8 +62,9 @@ def main() -> None:
 def begin(given: dict[str, Any]) -> None:
     """A new replication, or only its forecast."""
     settings = parse_settings(given.get("set", []))
-    if given.get("plan") and "name" in given:
-        raise UserError("--plan makes no run, so it takes no --name")
+    of_a_run = sorted({"name", "storage"} & set(given))
+    if given.get("plan") and of_a_run:
+        raise UserError(f"--plan makes no run, so it takes no --{of_a_run[0]}")
     storage = Path(given.get("storage", "runs"))
     run = None if given.get("plan") else new_run(storage, given.get("name") or free_name(storage, "paper"))
     place, gpus = found_place(given, None)
