@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from benchmarks.face_folder import write_face_folder
-from benchmarks.material import load_material
+from benchmarks.material import Material, load_material
+from core.celeba import IMAGE_FOLDER
 from core.config import config_from_flat
 from core.faces import load_drawn_faces
 from core.mini import build_mini
@@ -85,17 +86,23 @@ def write_job(home: Path, given: argparse.Namespace, data: Path, blocks: int, ep
         job.cache,
     )
     torch.save(material.weights.features, home / "features.pt")
+    content = contents(job, material, trial_seed(space, epochs), given.loader_processes)
+    job.file.write_text(json.dumps(content), encoding="utf-8")
+    return job
+
+
+def contents(job: Job, material: Material, seed: int, loader_processes: int) -> dict[str, Any]:
+    """``job.json``: everything that a loop or a peer needs to know."""
     faces = material.faces
-    seed = trial_seed(space, epochs)
-    content = {
-        "data": str(data),
-        "weights": given.weights,
+    return {
+        "data": str(job.data),
+        "weights": job.weights,
         "cache": str(job.cache),
-        "settings": config_from_flat({**settings}).flat(),
+        "settings": config_from_flat({**SETTINGS, "frozen_blocks": job.blocks}).flat(),
         "seed": seed,
         "faces": [
             {
-                "path": str(data / "img_align_celeba" / str(faces.file[row])),
+                "path": str(job.data / IMAGE_FOLDER / str(faces.file[row])),
                 "gender": int(faces.gender[row]),
                 "landmarks": (faces.landmarks[row] / CROP).tolist(),
             }
@@ -103,20 +110,16 @@ def write_job(home: Path, given: argparse.Namespace, data: Path, blocks: int, ep
         ],
         "train": material.split.train.tolist(),
         "validation": material.split.validation.tolist(),
-        "features": str(home / "features.pt"),
-        "blocks": blocks,
-        "width": settings["head_width"],
-        "lambda1": settings["lambda1"],
-        "lambda2": settings["lambda2"],
-        "batch_size": settings["batch_size"],
-        "epochs": epochs,
-        "loader_processes": given.loader_processes,
+        "features": str(job.home / "features.pt"),
+        "blocks": job.blocks,
+        "width": SETTINGS["head_width"],
+        **{key: SETTINGS[key] for key in ("lambda1", "lambda2", "batch_size")},
+        "epochs": job.epochs,
+        "loader_processes": loader_processes,
         "start_seed": derived_seed(seed, 0),
-        "epoch_seeds": [derived_seed(seed, 1, epoch) for epoch in range(epochs)],
+        "epoch_seeds": [derived_seed(seed, 1, epoch) for epoch in range(job.epochs)],
         "trials": TRIALS,
     }
-    job.file.write_text(json.dumps(content), encoding="utf-8")
-    return job
 
 
 def trial_seed(space: Space, epochs: int) -> int:

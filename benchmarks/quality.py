@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from benchmarks.learning_curves import CURVES
 from benchmarks.material import RESULTS
 from benchmarks.record import append_rows
-from benchmarks.replay import Epoch, Recorded, Strategy, mean_of_best, papers_search, read_curves, replay
+from benchmarks.recorded import Recorded, read_curves
+from benchmarks.replay import Epoch, Strategy, mean_of_best, papers_search, replay
 from benchmarks.table import text_table
 from core.errors import run_script
 from core.looks import LEGEND, PAGE, dress, new_figure, save_figure

@@ -4,16 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.recorded import Recorded, distance, read_curves
 from benchmarks.replay import (
     KINDS,
     Epoch,
-    Recorded,
     Strategy,
     best_of_all,
-    distance,
     mean_of_best,
     papers_search,
-    read_curves,
     replay,
 )
 from core.errors import UserError
