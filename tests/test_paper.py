@@ -114,14 +114,17 @@ def test_killed_twice_and_resumed_it_makes_the_tables_of_an_undisturbed_one(whol
 @pytest.mark.slow
 @pytest.mark.cluster
 def test_the_forecast_lists_every_run_and_leaves_nothing(tmp_path, cache):
-    done = run(command(tmp_path, cache, "--plan", "--seeds", "5", *TINY))
+    before = set(ROOT.glob("runs/*"))
+    words = command(tmp_path, cache, "--plan", "--seeds", "5", *TINY)
+    at = words.index("--storage")
+    done = run(words[:at] + words[at + 2 :])
     assert done.returncode == 0, done.stderr
     rows = [line.split()[-4:-2] for line in done.stdout.splitlines() if line.startswith(("table I", "  its winner"))]
     finals = [["5", "10"]] + [["5", "15"]] * 3  # runs and epochs; model 1 is not trained on
     tables = [["20", "40"]] + [["25", "50"]] * 3
     assert rows == [row for pair in zip(tables, finals, strict=True) for row in pair]
     assert "5 seeds, 1 at once: about" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert set(ROOT.glob("runs/*")) == before
 
 
 @pytest.mark.parametrize(
@@ -133,6 +136,7 @@ def test_the_forecast_lists_every_run_and_leaves_nothing(tmp_path, cache):
         (["--resume", "nothing"], "no run here"),
         (["--resume", "nothing", "--seeds", "2"], "--seeds cannot change it"),
         (["--data", "nowhere"], "nowhere"),
+        (["--plan"], "--plan makes no run, so it takes no --storage"),
     ],
 )
 def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message):
