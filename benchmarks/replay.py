@@ -130,18 +130,30 @@ class TpeChooser:
         self.study.add(recorded.parameters, "finished" if finished else "stopped", cost, len(seen))
 
 
-def replay(configurations: Sequence[Recorded], strategy: Strategy, workers: int, epochs: int, seed: int) -> list[Epoch]:
-    """The epochs of one search in the order in which they end, until ``epochs`` are spent in all."""
+def replay(
+    configurations: Sequence[Recorded],
+    strategy: Strategy,
+    workers: int,
+    epochs: float,
+    seed: int,
+    seconds: float = math.inf,
+) -> list[Epoch]:
+    """The epochs of one search in the order in which they end, until ``epochs`` or ``seconds`` are spent."""
     random = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         chooser: RandomChooser | TpeChooser = RandomChooser(configurations, random)
         if strategy.sampler is Sampler.TPE:
             chooser = TpeChooser(configurations, seed, Path(folder))
-        return _run(chooser, strategy, workers, epochs, random)
+        return _run(chooser, strategy, workers, epochs, seconds, random)
 
 
 def _run(
-    chooser: RandomChooser | TpeChooser, strategy: Strategy, workers: int, epochs: int, random: np.random.Generator
+    chooser: RandomChooser | TpeChooser,
+    strategy: Strategy,
+    workers: int,
+    epochs: float,
+    seconds: float,
+    random: np.random.Generator,
 ) -> list[Epoch]:
     schedulers, shares, numbers = strategy.schedulers(), strategy.shares(), itertools.count()
 
@@ -156,7 +168,7 @@ def _run(
     running = [(trial.recorded.seconds, trial.number, trial) for trial in (begin() for _ in range(workers))]
     heapq.heapify(running)
     spent: list[Epoch] = []
-    while len(spent) < epochs:
+    while len(spent) < epochs and running[0][0] <= seconds:
         now, _, trial = heapq.heappop(running)
         over, finished = _epoch(trial, strategy.epochs)
         spent.append(Epoch(now, trial.recorded.architecture, trial.seen[-1] if trial.seen else math.inf))

@@ -6,9 +6,10 @@
 faces: preparing them from a folder of JPEG files (drawn faces in CelebA's layout) against a plain loop over Pillow,
 opening them again, private memory of a worker and seconds of an epoch. trials: search over trials that train nothing,
 so that what is left is what Tandem and Ray do around them. workers: one list of short trials on more and more workers.
+replay: up to 512 simulated workers over recorded trials (benchmarks.learning_curves).
 
 On 2 cores all of it takes about an hour and up to 8 GB of disk in a temporary folder (TMPDIR says where), --quick some
-two minutes. Appends to scale_faces.csv, scale_trials.csv and scale_workers.csv in benchmarks/results.
+two minutes. Appends to scale_faces.csv, scale_trials.csv, scale_workers.csv and scale_replay.csv in benchmarks/results.
 """
 
 import argparse
@@ -16,10 +17,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.learning_curves import CURVES
 from benchmarks.material import RESULTS
 from benchmarks.process import in_fresh_process
 from benchmarks.record import append_rows
 from benchmarks.scale_faces import FACES, QUICK_FACES, check_disk, faces_row
+from benchmarks.scale_replay import QUICK_SEEDS, SECONDS, SEEDS, replay_rows
 from benchmarks.scale_trials import DRIVEN, QUICK_RAY_TRIALS, QUICK_TRIALS, RAY, RAY_TRIALS, TRIALS, growth, trials_row
 from benchmarks.scale_trials import MAIN as TRIAL_COLUMNS
 from benchmarks.scale_workers import PLAN, QUICK_PLAN, QUICK_WORKERS, WORKERS, workers_rows
@@ -112,7 +115,15 @@ def show(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
     print(f"\n{title}\n{text_table(rows, columns)}", flush=True)
 
 
-PARTS = {"faces": faces, "trials": trials, "workers": workers}
+def replays(quick: bool, _: Path) -> list[Row]:
+    """More workers than there are cores, simulated."""
+    rows = replay_rows(CURVES, QUICK_SEEDS if quick else SEEDS)
+    columns = ["workers", "epochs", *(f"error_after_{mark}_s" for mark in SECONDS)]
+    show("replay: simulated workers", rows, [*columns, "seconds_to_papers_error", "recorded_best"])
+    return rows
+
+
+PARTS = {"faces": faces, "trials": trials, "workers": workers, "replay": replays}
 
 
 if __name__ == "__main__":
