@@ -38,8 +38,8 @@ def print_forecast(plan: PaperPlan, materials: Materials, say: Callable[[str], N
     for title, *cells in rows:
         print(f"{title:<34}{cells[0]:>6}{cells[1]:>8}{cells[2]:>9}{cells[3]:>10}")
     print(
-        f"{plan.seeds} seeds, {workers} at once: about {clock(total)} in all, and {_gigabytes(plan):.1f} GB of weights,\n"
-        f"if the rows are chosen that the paper chose (a winner with a smaller d_k takes less)"
+        f"{plan.seeds} seeds, {workers} at once: about {clock(total)} in all, and {_gigabytes(plan):.1f} GB of weights, "
+        "if the rows\nare chosen that the paper chose (a winner with a smaller d_k takes less)"
     )
 
 
