@@ -137,7 +137,7 @@ def test_curves_come_back_from_the_file_with_whole_numbers_whole(tmp_path):
     assert [one.architecture for one in joint] == ["attention", "gender"]
     assert joint[0].parameters == {"d_k": 64}
     assert isinstance(joint[0].parameters["d_k"], int)
-    assert joint[0].seconds == 3.0
+    assert joint[0].seconds == 2.0
     assert [curve.tolist() for curve in joint[0].curves] == [[0.9, 0.8], [0.7]]
     assert [row.curves[0].tolist() for row in paper[3]] == [[0.3], [0.2]]
 

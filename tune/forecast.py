@@ -37,10 +37,9 @@ def print_forecast(plan: PaperPlan, materials: Materials, say: Callable[[str], N
     print(f"\n{'':<34}{'runs':>6}{'epochs':>8}{'s/epoch':>9}{'time':>10}")
     for title, *cells in rows:
         print(f"{title:<34}{cells[0]:>6}{cells[1]:>8}{cells[2]:>9}{cells[3]:>10}")
-    print(
-        f"{plan.seeds} seeds, {workers} at once: about {clock(total)} in all, and {_gigabytes(plan):.1f} GB of weights, "
-        "if the rows\nare chosen that the paper chose (a winner with a smaller d_k takes less)"
-    )
+    disk = f"{_gigabytes(plan):.1f} GB of weights"
+    print(f"{plan.seeds} seeds, {workers} at once: about {clock(total)} in all, and {disk},")
+    print("if the rows are chosen that the paper chose (a winner with a smaller d_k takes less)")
 
 
 def _measured(step_plan: Plan, step: Step, materials: Materials) -> tuple[float, float]:
