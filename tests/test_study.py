@@ -60,14 +60,35 @@ def test_log_choices_cover_every_value(tmp_path):
     assert {study.ask()[1]["optimizer"] for _ in range(40)} == set(parameter.values)
 
 
-def test_a_trial_cut_off_while_it_was_drawn_is_drawn_to_its_end(tmp_path):
-    study = Study(tmp_path / "j", SPACES["joint"], Sampler.RANDOM, 3)
+@pytest.mark.parametrize("drawn", range(6))
+def test_a_trial_cut_off_while_it_was_drawn_gets_what_it_would_have_got(tmp_path, monkeypatch, drawn):
+    space = SPACES["multitask"]
+    undisturbed = Study(tmp_path / "a", space, Sampler.RANDOM, 3)
+    expected = [undisturbed.ask()[1] for _ in range(3)]
+    cut = Study(tmp_path / "b", space, Sampler.RANDOM, 3)
+    cut.ask()
+    left = list(space.parameters)[drawn:]
+
+    def until_killed(self, suggest):
+        return whole(self, lambda key, parameter: None if key in left else suggest(key, parameter))
+
+    whole = type(space).draw
+    monkeypatch.setattr(type(space), "draw", until_killed)
+    cut.ask()
+    monkeypatch.undo()
+    again = Study(tmp_path / "b", space, Sampler.RANDOM, 3)
+    assert again.known() == dict(enumerate(expected[:2]))
+    assert again.ask()[1] == expected[2]
+
+
+def test_a_trial_cut_off_under_tpe_keeps_what_was_drawn_and_gets_the_rest(tmp_path):
+    study = Study(tmp_path / "j", SPACES["joint"], Sampler.TPE, 3)
     trial = study.study.ask()
     trial.suggest_categorical("architecture", SPACES["joint"].parameters["architecture"].values)
-    again = Study(tmp_path / "j", SPACES["joint"], Sampler.RANDOM, 3).known()[0]
+    again = Study(tmp_path / "j", SPACES["joint"], Sampler.TPE, 3).known()[0]
     assert again["architecture"] == trial.params["architecture"]
     assert {"optimizer", "lr"} <= set(again)
-    assert again == Study(tmp_path / "j", SPACES["joint"], Sampler.RANDOM, 3).known()[0]
+    assert again == Study(tmp_path / "j", SPACES["joint"], Sampler.TPE, 3).known()[0]
 
 
 def test_a_lock_left_by_a_killed_process_does_not_stop_the_next(tmp_path, monkeypatch):

@@ -35,6 +35,11 @@ def build_sampler(kind: Sampler, seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
 
 
+def _fixed_sampler(parameters: dict[str, Any]) -> optuna.samplers.BaseSampler:
+    """A sampler that gives these parameters, and would draw any other at random."""
+    return optuna.samplers.PartialFixedSampler(parameters, optuna.samplers.RandomSampler(seed=0))
+
+
 class Study:
     """Trials by number: drawn from a space, and told how they ended.
 
@@ -69,12 +74,16 @@ class Study:
     def _completed(self, frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
         """The parameters of a trial that may have been cut off while they were drawn: Optuna keeps the known ones."""
         self._seed(frozen.number)
+        if self.sampler is Sampler.RANDOM:
+            # Drawing only what is missing would give it the random numbers of what is there.
+            whole = self._draw(optuna.create_study(sampler=self.study.sampler).ask())
+            self.study.sampler = _fixed_sampler(whole)
         return self._draw(self._reopened(frozen.number))
 
     def _seed(self, number: int) -> None:
         if self.sampler is Sampler.GRID:
             cell = self.cells[number % len(self.cells)]
-            self.study.sampler = optuna.samplers.PartialFixedSampler(cell, optuna.samplers.RandomSampler(seed=0))
+            self.study.sampler = _fixed_sampler(cell)
         else:
             self.study.sampler = build_sampler(self.sampler, derived_seed(self.seed, 0, number))
 
