@@ -19,29 +19,34 @@ from benchmarks.peers.training import train
 
 
 def train_faces(config: dict[str, Any], job: dict[str, Any]) -> None:
-    """One trial."""
-    for result in train(job, config["trial"]["optimizer"], config["trial"]["lr"]):
+    """One trial; its epochs also go to a file, because Ray's own tables of a grid may come back without columns."""
+    number = config["number"]
+    for result in train(job, job["trials"][number]["optimizer"], job["trials"][number]["lr"]):
+        with Path(job["out"]).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"trial": number, **result}) + "\n")
         tune.report(result)
 
 
 def main() -> None:
     """Read the job, run it, write every epoch."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    out = Path(sys.argv[2]).resolve().with_name("epochs.jsonl")
+    job["out"] = str(out)
     gpus = torch.cuda.device_count()
     ray.init(num_cpus=os.cpu_count(), num_gpus=gpus, include_dashboard=False, log_to_driver=False)
     resources = {"cpu": os.cpu_count(), "gpu": min(gpus, 1)}
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(train_faces, job=job), resources=resources),
-        param_space={"trial": tune.grid_search(job["trials"])},
+        param_space={"number": tune.grid_search(list(range(len(job["trials"]))))},
         tune_config=tune.TuneConfig(metric="val_loss", mode="min"),
         run_config=tune.RunConfig(storage_path=str(Path(sys.argv[2]).resolve().parent / "ray"), verbose=0),
     )
     results = tuner.fit()
     if results.errors:
         raise results.errors[0]
-    frames = [result.metrics_dataframe for result in results]
-    keys = ["epoch", "time", "train_loss", "val_loss", "val_gender_auc", "val_nme_pct"]
-    Path(sys.argv[2]).write_text(json.dumps([frame[keys].to_dict("records") for frame in frames]), encoding="utf-8")
+    told = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    trials = [[row for row in told if row["trial"] == number] for number in range(len(job["trials"]))]
+    Path(sys.argv[2]).write_text(json.dumps(trials), encoding="utf-8")
 
 
 if __name__ == "__main__":
