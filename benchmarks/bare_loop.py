@@ -3,6 +3,7 @@
 python -m benchmarks.bare_loop job.json results.json
 """
 
+import argparse
 import json
 import os
 import sys
@@ -11,16 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from benchmarks.material import quiet
+from benchmarks.material import load_material
 from core.config import config_from_flat
-from core.device import make_repeatable
+from core.device import device_at_hand, make_repeatable
 from core.names import Precision
-from core.preparation import load_faces, load_weights, prepare_inputs
 from core.session import Session
-from core.splits import split_faces
 
 
 def main() -> None:
@@ -34,17 +32,15 @@ def main() -> None:
 
 def sessions(job: dict[str, Any]) -> Iterator[Session]:
     """A session for each trial of the job, made when it is asked for."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_at_hand()
     make_repeatable(device)
-    cache, precision = Path(job["cache"]), Precision(job["settings"]["precision"])
-    faces = load_faces(job["data"], 0, 0, cache, quiet)
-    split = split_faces(faces.gender, faces.identity, 0)
-    weights = load_weights(job["weights"], faces, split, lambda _: None, quiet).without_head()
-    inputs = prepare_inputs(faces, split, weights, [job["blocks"]], precision, device, cache, quiet)[job["blocks"]]
-    array = np.load(inputs.path, mmap_mode="r")
+    given = argparse.Namespace(data=job["data"], faces=0, weights=job["weights"])
+    precision = Precision(job["settings"]["precision"])
+    material = load_material(given, [job["blocks"]], precision, device, Path(job["cache"]))
+    weights, examples = material.weights.without_head(), material.examples(job["blocks"])
     for trial in job["trials"]:
         config = config_from_flat({**job["settings"], **trial})
-        yield Session(config, *inputs.examples(array), weights, job["seed"], device)
+        yield Session(config, *examples, weights, job["seed"], device)
 
 
 if __name__ == "__main__":

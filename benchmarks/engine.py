@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engine_job import Job, face_folder, write_job
+from benchmarks.engine_job import TRIALS, Job, face_folder, write_job
 from benchmarks.engine_ways import Timing, Way, timed
 from benchmarks.material import RESULTS, add_material_options
 from benchmarks.record import append_rows
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of the loop and of Tandem (default: %(default)s)")
     parser.add_argument("--peer-repeats", type=int, default=1, help="of (c) and (d) (default: %(default)s)")
     parser.add_argument("--loader-processes", type=int, default=min(8, os.cpu_count() or 1), help="of (c) and (d)")
-    parser.add_argument("--quick", action="store_true", help="5 frozen blocks, 20 faces, 1 epoch, once")
+    parser.add_argument("--quick", action="store_true", help="4 trials, 5 frozen blocks, 20 faces, 1 epoch, once")
     given = parser.parse_args()
     if given.quick:
         given.blocks, given.people, given.epochs, given.repeats, given.peer_repeats = [5], 20, 1, 1, 1
@@ -52,7 +52,8 @@ def main() -> None:
             if not data.exists():
                 face_folder(given, people, data)
             epochs = given.epochs or EPOCHS.get(blocks, 1)
-            job = write_job(Path(folder) / f"blocks-{blocks}", given, data, blocks, epochs)
+            trials = TRIALS[::4] if given.quick else TRIALS
+            job = write_job(Path(folder) / f"blocks-{blocks}", given, data, blocks, epochs, trials)
             rows = measured(job, {way: repeats_of(way, given) for way in Way}, people)
             print(text_table(rows, [name for name in rows[0] if not name.endswith(("_min", "_max"))]), flush=True)
             append_rows(RESULTS / "engine.csv", rows)
@@ -79,6 +80,7 @@ def measured(job: Job, repeats: dict[Way, int], people: int) -> list[dict[str, A
         {
             "frozen_blocks": job.blocks,
             "people": people,
+            "trials": len(job.trials),
             "epochs": job.epochs,
             "way": str(way),
             **row_of(timings, loop),

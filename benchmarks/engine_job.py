@@ -1,7 +1,8 @@
-"""One list of 16 trials, written down for every engine that is to run it."""
+"""One list of trials, written down for every engine that is to run it."""
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from benchmarks.face_folder import write_face_folder
 from benchmarks.material import Material, load_material
 from core.celeba import IMAGE_FOLDER
 from core.config import config_from_flat
+from core.device import device_at_hand
 from core.faces import load_drawn_faces
 from core.mini import build_mini
 from core.names import CROP, Optimizer, Precision
@@ -44,6 +46,8 @@ class Job:
 
     home: Path
     blocks: int
+    trials: tuple[dict[str, Any], ...]
+    """Optimiser and learning rate of each."""
     epochs: int
     data: Path
     weights: str
@@ -69,20 +73,26 @@ def face_folder(given: argparse.Namespace, people: int, out: Path) -> Path:
     return out
 
 
-def write_job(home: Path, given: argparse.Namespace, data: Path, blocks: int, epochs: int) -> Job:
+def write_job(
+    home: Path,
+    given: argparse.Namespace,
+    data: Path,
+    blocks: int,
+    epochs: int,
+    trials: Sequence[dict[str, Any]] = TRIALS,
+) -> Job:
     """Write the job's files; faces and activations are in its cache from then on."""
     home.mkdir(parents=True)
-    job = Job(home, blocks, epochs, data, given.weights, home.parent / "cache")
+    job = Job(home, blocks, tuple(trials), epochs, data, given.weights, home.parent / "cache")
     settings = {**SETTINGS, "frozen_blocks": blocks}
-    trials = tuple(TRIALS)
     parameters = {key: Choice(tuple(dict.fromkeys(trial[key] for trial in trials))) for key in trials[0]}
-    space = Space("engine", "16 trials to time", parameters, fixed=settings, cells=trials)
+    space = Space("engine", "trials to time", parameters, fixed=settings, cells=job.trials)
     job.space.write_text(json.dumps(space.to_json()), encoding="utf-8")
     material = load_material(
         argparse.Namespace(data=str(data), faces=0, weights=given.weights),
         [blocks],
         Precision.FP32,
-        torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        device_at_hand(),
         job.cache,
     )
     torch.save(material.weights.features, home / "features.pt")
@@ -118,7 +128,7 @@ def contents(job: Job, material: Material, seed: int, loader_processes: int) -> 
         "loader_processes": loader_processes,
         "start_seed": derived_seed(seed, 0),
         "epoch_seeds": [derived_seed(seed, 1, epoch) for epoch in range(job.epochs)],
-        "trials": TRIALS,
+        "trials": job.trials,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from benchmarks.engine_job import TRIALS, Job
+from benchmarks.engine_job import Job
 from core.errors import UserError
 from core.names import RELATIVE_ERROR
 from core.run_folder import RunFolder
@@ -70,12 +70,12 @@ def timed(way: Way, job: Job) -> Timing:
     typed = time.time()
     if way is Way.TANDEM:
         _run(_search(job, out), {}, out)
-        trials = _tandems(RunFolder(out / "engine"))
+        trials = _tandems(RunFolder(out / "engine"), len(job.trials))
     else:
         results = out / "results.json"
         _run(["-m", f"benchmarks.{MODULES[way]}", str(job.file), str(results)], WORKER_ENVIRONMENT, out)
         trials = json.loads(results.read_text(encoding="utf-8"))
-    if [len(trial) for trial in trials] != [job.epochs] * len(TRIALS):
+    if [len(trial) for trial in trials] != [job.epochs] * len(job.trials):
         raise UserError(f"{way}: not every trial trained {job.epochs} epochs; see {out}")
     return Timing(trials, typed)
 
@@ -108,9 +108,9 @@ def _run(words: list[str], environment: dict[str, str], out: Path) -> None:
         raise UserError(f"{' '.join(words[:2])} ended with code {ended.returncode}: {' '.join(tail)}")
 
 
-def _tandems(run: RunFolder) -> list[list[dict[str, Any]]]:
+def _tandems(run: RunFolder, count: int) -> list[list[dict[str, Any]]]:
     """The curves of a finished search, with the clock at which TensorBoard's events tell that each epoch arrived."""
-    trials: list[list[dict[str, Any]]] = [[] for _ in TRIALS]
+    trials: list[list[dict[str, Any]]] = [[] for _ in range(count)]
     with run.curves.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             trials[int(row["trial"])].append({key: float(value) for key, value in row.items() if value})

@@ -9,7 +9,6 @@ training, in benchmarks/results/learning_curves.csv. Two hours on 2 cores; what 
 
 import argparse
 import math
-import multiprocessing
 import os
 import statistics
 import tempfile
@@ -23,11 +22,12 @@ import pandas as pd
 import torch
 
 from benchmarks.material import EXCERPT, RESULTS, Material, add_material_options, load_material
+from benchmarks.process import in_fresh_process
 from benchmarks.record import machine
 from core.atomic import write_text
 from core.cache_folder import default_cache
 from core.config import config_from_flat
-from core.device import best_precision, make_repeatable
+from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.names import RELATIVE_ERROR, Precision
 from core.retraining import Objective
@@ -35,6 +35,7 @@ from core.seeds import derived_seed
 from core.session import DivergedError, Session
 from search_spaces.grid import grid_of
 from search_spaces.joint import JOINT
+from search_spaces.space import Space
 from tune.cluster import WORKER_ENVIRONMENT
 from tune.paper_plan import STEPS, PaperPlan, Step
 from tune.plan import Profile, settled_space
@@ -109,17 +110,15 @@ def main() -> None:
     if given.quick:
         given.configs, given.seeds, given.epochs, given.paper_seeds, given.paper_epochs = 2, 1, 2, 1, 2
         given.out = given.out.with_name("learning_curves_quick.csv") if given.out == CURVES else given.out
-    if given.data != str(EXCERPT) and given.out == CURVES:
+    if Path(given.data) != EXCERPT and given.out == CURVES:
         raise UserError(f"--out: {CURVES} is for the curves of {EXCERPT}; name another file for other faces")
-    os.environ.update(WORKER_ENVIRONMENT)  # allocation as in a search's workers; read when a process starts
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        pool.apply(record, (given,))
+    in_fresh_process(record, given, environment=WORKER_ENVIRONMENT)  # as a search's workers
 
 
 def record(given: argparse.Namespace) -> None:
     """Train everything that the file lacks."""
     torch.set_num_threads(given.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_at_hand()
     make_repeatable(device)
     precision = best_precision(device, default_cache())
     material = load_material(given, [BLOCKS], precision, device)
@@ -146,10 +145,11 @@ def line(before: int, done: int, total: int, seconds: float) -> str:
 
 def wanted(given: argparse.Namespace, book: Book) -> Iterator[Training]:
     """What is to be trained still; the paper's next table is known only once the one before it is in the book."""
+    space = settled_space(JOINT, Profile.FAST, {})
+    configurations = drawn(space, given.configs)
     for seed in range(given.seeds):
-        for number, parameters in enumerate(drawn(given.configs)):
-            fixed = settled_space(JOINT, Profile.FAST, {}).fixed
-            training = Training(JOINT_KIND, 0, number, seed, parameters, fixed, given.epochs)
+        for number, parameters in enumerate(configurations):
+            training = Training(JOINT_KIND, 0, number, seed, parameters, space.fixed, given.epochs)
             if training.key not in book.rows:
                 yield training
     plan = PaperPlan(Profile.FAST, epochs=given.paper_epochs)
@@ -171,9 +171,8 @@ def paper_rows(plan: PaperPlan, step: Step, chosen: Mapping[str, Any], seed: int
     ]
 
 
-def drawn(count: int) -> list[dict[str, Any]]:
-    """The configurations that a random search of ``joint`` with seed 0 draws first."""
-    space = settled_space(JOINT, Profile.FAST, {})
+def drawn(space: Space, count: int) -> list[dict[str, Any]]:
+    """The configurations that a random search with seed 0 draws first."""
     with tempfile.TemporaryDirectory() as folder:
         study = Study(Path(folder) / "journal", space, Sampler.RANDOM, SEARCH_SEED)
         return [study.ask()[1] for _ in range(count)]

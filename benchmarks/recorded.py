@@ -34,6 +34,8 @@ def read_curves(path: Path) -> tuple[list[Recorded], dict[int, list[Recorded]]]:
     Raises:
         UserError: no such file, or it holds no curves.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: no curves here; python -m benchmarks.learning_curves records them")
     try:
         table = pd.read_csv(path)
         joint, paper = (table[table["kind"] == kind] for kind in (JOINT_KIND, PAPER_KIND))

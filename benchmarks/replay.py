@@ -23,7 +23,8 @@ from benchmarks.recorded import Recorded, distance
 from core.names import RELATIVE_ERROR, Architecture
 from core.retraining import Objective
 from search_spaces.joint import JOINT
-from tune.asha import ResumableAsha, config_of
+from tune.asha import ResumableAsha
+from tune.plan import Plan
 from tune.study import Sampler, Study
 
 NOTHING = 1.0  # the relative error of knowing nothing, for an architecture that was not tried yet
@@ -46,10 +47,10 @@ class Strategy:
     """How a search goes: where trials come from, how long they may run and what stops them early."""
 
     name: str
-    sampler: Sampler = Sampler.RANDOM
-    epochs: int = 10
-    grace: int = 2
-    reduction: float = 3.0
+    sampler: Sampler = Plan.sampler
+    epochs: int = Plan.epochs
+    grace: int = Plan.grace
+    reduction: float = Plan.reduction
     brackets: int = 1
     """Above 1: Hyperband, whose further brackets begin to stop trials ``reduction`` times later each."""
     apart: bool = True
@@ -60,9 +61,9 @@ class Strategy:
         graces = [min(self.epochs, round(self.grace * self.reduction**b)) for b in range(self.brackets)]
         return [ResumableAsha(AIM, self.epochs, grace, self.reduction) for grace in graces]
 
-    def kind(self, recorded: Recorded) -> str:
-        """What a trial is compared with: its own architecture, or everything."""
-        return recorded.architecture if self.apart else ""
+    def told(self, recorded: Recorded) -> dict[str, Any]:
+        """What the scheduler is told of a trial's parameters, so that it compares it with its own kind or with all."""
+        return {"architecture": recorded.architecture} if self.apart else {}
 
     def shares(self) -> NDArray[np.float64]:
         """How trials divide among brackets, so that each costs about the same (Li et al. 2018)."""
@@ -161,7 +162,7 @@ def _run(
         recorded = chooser.ask()
         curve = recorded.curves[random.integers(len(recorded.curves))]
         scheduler = schedulers[random.choice(len(schedulers), p=shares)]
-        trial = Trial(next(numbers), recorded, curve, scheduler, config_of(strategy.kind(recorded)))
+        trial = Trial(next(numbers), recorded, curve, scheduler, {"parameters": strategy.told(recorded)})
         trial.scheduler.on_trial_add(None, trial.handle)
         return trial
 

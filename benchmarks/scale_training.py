@@ -27,7 +27,7 @@ MB = 1e6
 
 
 def made_up_weights() -> Weights:
-    """Convolutions as torch starts them: nothing that is measured with them passes through one."""
+    """Convolutions of any numbers: nothing that is measured with them passes through one."""
     tensors = {f"features.{name}": tensor for name, tensor in vgg16_features("cpu").state_dict().items()}
     return Weights(tensors, "made up", "0" * 64)
 

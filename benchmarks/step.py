@@ -25,11 +25,12 @@ import torch
 from benchmarks.material import RESULTS
 from benchmarks.process import in_fresh_process
 from benchmarks.record import append_rows
-from benchmarks.step_case import Case, Effort, device_at_hand, material_for
+from benchmarks.step_case import Case, Effort, material_for
 from benchmarks.step_limits import measured_limits
 from benchmarks.step_row import NOT_MEASURED, measured
 from benchmarks.step_variants import EACH_ALONE, MEANING, PRECISIONS, obstacle, parse_variant
 from benchmarks.table import Row, text_table
+from core.device import device_at_hand
 from core.errors import UserError, run_script
 from core.names import Architecture, Optimizer
 from tune.cluster import WORKER_ENVIRONMENT

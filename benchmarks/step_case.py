@@ -14,6 +14,7 @@ from benchmarks.material import Material, load_material
 from benchmarks.step_variants import Change, Variant
 from benchmarks.whole_network import PAPER
 from core.config import config_from_flat
+from core.device import device_at_hand
 from core.names import Architecture, Optimizer, Precision
 from core.preparation import DRAWN
 from core.session import Session
@@ -55,11 +56,6 @@ class Effort:
     faces: int
     folder: Path
     """Holds filters, drawn faces and activations, made once for all rows."""
-
-
-def device_at_hand() -> torch.device:
-    """A GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def write_filters(path: Path) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.step_case import Case, Effort, built_session, device_at_hand
+from benchmarks.step_case import Case, Effort, built_session
 from benchmarks.step_limits import Limits, seconds_of
 from benchmarks.step_training import TrainingStep, whole_step
 from benchmarks.step_variants import COMPILED, Change
 from benchmarks.step_work import learned_parameters, optimizer_bytes, products, products_seconds
 from benchmarks.table import Row, spread
 from benchmarks.whole_network import peak_bytes
-from core.device import make_repeatable
+from core.device import device_at_hand, make_repeatable
 from core.prediction import predict
 from tune.progress import Progress
 

@@ -9,7 +9,6 @@ benchmarks/results/whole_network.csv.
 """
 
 import argparse
-import multiprocessing
 import os
 import resource
 import statistics
@@ -18,8 +17,10 @@ from typing import Any
 import torch
 
 from benchmarks.material import RESULTS, add_material_options, load_material
+from benchmarks.process import in_fresh_process
 from benchmarks.record import append_rows
 from core.config import config_from_flat
+from core.device import device_at_hand
 from core.errors import run_script
 from core.names import Architecture, Precision
 from core.session import Session
@@ -39,18 +40,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--lr", type=float, default=1e-4, help="at the paper's 0.001 single runs may collapse")
     given = parser.parse_args()
-    fresh_process = multiprocessing.get_context("spawn")
     for model in given.models:
         for precision in given.precisions:
-            with fresh_process.Pool(1) as pool:
-                row = pool.apply(measured, (given, model, precision))
+            row = in_fresh_process(measured, given, model, precision)
             print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             append_rows(RESULTS / "whole_network.csv", [row])
 
 
 def measured(given: argparse.Namespace, model: str, precision: str) -> dict[str, Any]:
     """Train one model and say what it cost."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_at_hand()
     torch.set_num_threads(os.cpu_count() or 1)
     material = load_material(given, [], Precision(precision), device)
     train, validation = material.examples(0)

@@ -16,6 +16,11 @@ WORTHWHILE = 1.1  # half-way, in ratios, between the two kinds of CPU that were 
 RUNS = 10
 
 
+def device_at_hand() -> torch.device:
+    """A GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def cpu_name() -> str:
     """The processor's name, as far as it can be had."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may lack it

@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from core.atomic import write_text
 from core.cache_folder import default_cache
-from core.device import make_repeatable
+from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.faces import Faces
 from core.final_test import TestResult, predictions_table, run_test, scores_table
@@ -81,7 +81,7 @@ def main() -> None:
         doing = Doing()
         with Progress(doing.line):
             check_weights(winners, backbone, doing)
-            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            device = device_at_hand()
             make_repeatable(device)  # as in training
             before, others = open_test(run, search, doing)
             result = run_test(winners, backbone, faces, split, device, arguments.cache, doing)

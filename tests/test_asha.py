@@ -24,7 +24,7 @@ def test_rungs_replayed_from_curves_decide_as_the_original_ones():
     original = ResumableAsha(objective, 8, 1, 2)
     for name, values in curves.items():
         feed(original, name, values)
-    past = [("", [{"epoch": i + 1, "relative_error": v} for i, v in enumerate(values)]) for values in curves.values()]
+    past = [({}, [{"epoch": i + 1, "relative_error": v} for i, v in enumerate(values)]) for values in curves.values()]
     resumed = ResumableAsha(objective, 8, 1, 2, past)
     assert resumed.rungs() == original.rungs()
     assert sum(seen for _, seen in resumed.rungs()[""]) > 0
@@ -63,7 +63,7 @@ def test_rungs_of_each_kind_come_back_from_its_own_curves():
     trials = [("gender", 0.2), ("attention", 0.8), ("gender", 0.3), ("attention", 0.7)]
     for index, (kind, value) in enumerate(trials):
         feed(original, str(index), [value], kind)
-    past = [(kind, [{"epoch": 1, "relative_error": value}]) for kind, value in trials]
+    past = [({"architecture": kind}, [{"epoch": 1, "relative_error": value}]) for kind, value in trials]
     assert ResumableAsha(Objective("relative_error"), 8, 1, 2, past).rungs() == original.rungs()
     assert {kind: rungs[-1] for kind, rungs in original.rungs().items()} == {"gender": (1, 2), "attention": (1, 2)}
 

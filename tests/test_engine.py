@@ -66,7 +66,7 @@ def test_the_clock_of_tandems_epochs_comes_from_its_tensorboard_events(tmp_path)
             ledger.record(number, row)
             board.epoch(number, row)
     board.close()
-    trials = _tandems(run)
+    trials = _tandems(run, len(TRIALS))
     clocks = [epoch["time"] for trial in trials for epoch in trial]
     assert clocks == sorted(clocks)
     assert [trial[1]["relative_error"] for trial in trials] == pytest.approx([0.1 * i for i in range(len(TRIALS))])

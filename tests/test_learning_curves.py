@@ -7,6 +7,7 @@ import torch
 from benchmarks import learning_curves
 from benchmarks.learning_curves import Book, Training, drawn, expected, trained, wanted
 from core.config import config_from_flat
+from core.errors import UserError
 from core.names import Precision
 from core.seeds import derived_seed
 from core.session import DivergedError, Session
@@ -56,7 +57,7 @@ def test_each_table_of_the_paper_keeps_what_the_tables_before_it_ranked_first(tm
 
 
 def test_drawn_configurations_lie_in_joint_and_more_of_them_begin_with_the_same():
-    few, more = drawn(5), drawn(8)
+    few, more = drawn(SPACES["joint"], 5), drawn(SPACES["joint"], 8)
     assert more[:5] == few
     assert all(value in SPACES["joint"].parameters[key] for one in more for key, value in one.items())
 
@@ -104,7 +105,7 @@ def test_a_training_that_diverges_ranks_last_and_keeps_the_epochs_before(materia
     assert [key for key in line if key.startswith("e")] == ["e1"]
 
 
-def test_quick_curves_of_other_faces_are_kept_apart(monkeypatch, tmp_path):
+def test_curves_of_other_faces_are_not_mixed_with_those_of_the_excerpt(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.argv", ["x", "--data", str(tmp_path)])
-    with pytest.raises(Exception, match="is for the curves of"):
+    with pytest.raises(UserError, match="is for the curves of"):
         learning_curves.main()

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.quality import PAPER, at_seconds, draw, first_at_most, middle, scores, settings_row
+from benchmarks.quality import PAPER, at_seconds, draw, first_at_most, middle, scores, settings_row, shown
 from benchmarks.replay import KINDS, Epoch
 from tune.plan import Plan
 from tune.study import Sampler
@@ -17,21 +17,22 @@ def falling(seconds, epochs, floor):
 def test_a_better_search_reaches_the_papers_error_when_its_curve_passes_it():
     paper = [falling(1.0, 190, 0.8)] * 5
     told = scores([falling(1.0, 340, 0.4)] * 5, paper)
-    assert told["error_170_epochs"] == "0.575 (0.575 to 0.575)"  # 42 steps by all four, a 43rd by two of them
-    assert told["epochs_to_papers_error"] == "80"
+    assert told["error_170_epochs"] == 0.575  # 42 steps by all four, a 43rd by two of them
+    assert told["epochs_to_papers_error"] == 80
     assert told["lower_than_papers_pct"] == pytest.approx(100 * (1 - 0.575 / 0.8), abs=0.5)
 
 
 def test_a_search_that_never_gets_there_says_so():
     told = scores([falling(1.0, 340, 0.9)] * 3, [falling(1.0, 190, 0.8)] * 3)
-    assert told["epochs_to_papers_error"] == "not reached"
+    assert told["epochs_to_papers_error"] == math.inf
+    assert shown({"strategy": "x", **told})["epochs_to_papers_error"] == "not reached"
     assert told["lower_than_papers_pct"] == pytest.approx(-12.5)
 
 
 def test_a_slower_search_has_less_to_show_in_the_papers_time():
     paper = [falling(1.0, 190, 0.0)]
     slow, fast = (scores([falling(pace, 340, 0.0)], paper)["error_in_papers_time"] for pace in (2.0, 0.5))
-    assert float(slow.split()[0]) > float(fast.split()[0])
+    assert slow > fast
 
 
 def test_the_first_epoch_at_most_a_goal():
@@ -46,7 +47,9 @@ def test_before_the_first_epoch_nothing_is_known():
 
 
 def test_the_middle_is_the_median_and_the_middle_half():
-    assert middle([0.1, 0.2, 0.3, 0.4, 0.5]) == "0.300 (0.200 to 0.400)"
+    found = middle("seeds", [1, 2, 3, 4, 5])
+    assert found == {"seeds": 3, "seeds_q25": 2, "seeds_q75": 4}
+    assert shown({**found, "epochs_to_papers_error": 1.0})["seeds"] == "3.000 (2.000 to 4.000)"
 
 
 def test_the_default_is_told_apart_from_other_settings():

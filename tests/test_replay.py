@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -72,21 +73,25 @@ def test_architectures_are_halved_apart_unless_rungs_are_shared():
     assert shared.count("gender") > 2 * shared.count("attention")
 
 
-def test_a_training_that_diverged_ends_there():
-    pool = [Recorded({"architecture": "gender"}, "gender", 1.0, [np.array([0.5])])]
-    spent = replay(pool, UNSTOPPED, workers=1, epochs=4, seed=0)
-    assert [epoch.error for epoch in spent] == [0.5, 0.5, 0.5, 0.5]
+def test_a_training_that_diverged_ends_there_and_the_next_begins():
+    pool = [Recorded({"architecture": "gender"}, "gender", 1.0, [np.array([0.5])]), recorded(0.1)]
+    errors = [epoch.error for epoch in replay(pool, UNSTOPPED, workers=1, epochs=12, seed=0)]
+    runs = [(error, len(list(run))) for error, run in itertools.groupby(errors)]
+    assert sorted(errors) == [0.1] * 8 + [0.5] * 4  # the epoch in which it diverges is spent too
+    assert {length % (4 if error == 0.1 else 2) for error, length in runs} == {0}
 
 
-def test_tpe_asks_for_recorded_configurations_only_and_comes_to_prefer_good_ones():
-    rates = np.logspace(-4.99, -3.01, 40)
+def test_tpe_asks_for_recorded_configurations_only_and_learns_from_what_they_gave():
+    rates = np.logspace(-4.99, -3.01, 60)
     pool = [recorded(abs(math.log10(lr) + 4), lr=lr) for lr in rates]
     pool += [recorded(3.0, "landmarks", lr=lr, landmark_loss="l1") for lr in rates]
-    spent = replay(pool, Strategy("", Sampler.TPE, epochs=1, grace=1), workers=1, epochs=60, seed=0)
-    kinds = [epoch.architecture for epoch in spent]
-    assert {epoch.error for epoch in spent} <= {r.curves[0][0] for r in pool}
-    assert kinds[30:].count("gender") > kinds[:15].count("gender") * 0.9
-    assert min(epoch.error for epoch in spent) < 0.06
+
+    def late_errors(sampler):
+        runs = [replay(pool, Strategy("", sampler, epochs=1, grace=1), 1, 45, seed) for seed in range(4)]
+        assert {epoch.error for run in runs for epoch in run} <= {r.curves[0][0] for r in pool}
+        return np.mean([epoch.error for run in runs for epoch in run[15:]])
+
+    assert late_errors(Sampler.TPE) < 0.7 * late_errors(Sampler.RANDOM)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,10 @@ def test_curves_come_back_from_the_file_with_whole_numbers_whole(tmp_path):
 
 
 def test_a_file_without_curves_is_refused(tmp_path):
-    with pytest.raises(UserError, match="not a file that benchmarks"):
+    with pytest.raises(UserError, match="no curves here"):
         read_curves(tmp_path / "none.csv")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="not a file that benchmarks"):
+        read_curves(tmp_path / "other.csv")
     with pytest.raises(UserError, match="must hold curves"):
         read_curves(written(tmp_path, [{"kind": "joint", "e1": 0.5}]))

@@ -1,6 +1,6 @@
 """Asynchronous successive halving among models of one kind, whose rungs survive a crash."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +9,8 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from core.retraining import Objective
 
 COST = "best_cost"
-Past = Iterable[tuple[str, list[dict[str, Any]]]]
-"""Trials that ended: kind of model and the metrics of each epoch."""
+Past = Iterable[tuple[Mapping[str, Any], list[dict[str, Any]]]]
+"""Trials that ended: parameters and the metrics of each epoch."""
 
 
 class ResumableAsha(FIFOScheduler):
@@ -42,15 +42,15 @@ class ResumableAsha(FIFOScheduler):
         }
         self.of_kind: dict[str, AsyncHyperBandScheduler] = {}
         self.best: dict[str, float] = {}
-        for index, (kind, curve) in enumerate(past):
-            trial = SimpleNamespace(trial_id=f"past-{index}", config=config_of(kind), status="TERMINATED")
+        for index, (parameters, curve) in enumerate(past):
+            trial = SimpleNamespace(trial_id=f"past-{index}", config={"parameters": parameters}, status="TERMINATED")
             self.on_trial_add(None, trial)
             for result in curve:
                 self.on_trial_result(None, trial, result)
 
     def on_trial_add(self, controller: Any, trial: Any) -> None:
         """The trial joins its kind."""
-        kind = kind_of(trial.config)
+        kind = _kind_of(trial)
         if kind not in self.of_kind:
             self.of_kind[kind] = AsyncHyperBandScheduler(**self.options)
         self.of_kind[kind].on_trial_add(controller, trial)
@@ -61,7 +61,7 @@ class ResumableAsha(FIFOScheduler):
             return str(self.STOP)
         cost = min(self.objective.cost(result), self.best.get(trial.trial_id, float("inf")))
         self.best[trial.trial_id] = cost
-        scheduler = self.of_kind[kind_of(trial.config)]
+        scheduler = self.of_kind[_kind_of(trial)]
         return str(scheduler.on_trial_result(controller, trial, {**result, COST: cost}))
 
     def on_trial_complete(self, controller: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -78,11 +78,6 @@ class ResumableAsha(FIFOScheduler):
         }
 
 
-def kind_of(config: dict[str, Any]) -> str:
+def _kind_of(trial: Any) -> str:
     """The architecture of a trial that Ray runs; empty where it is the same in the whole space."""
-    return str(config.get("parameters", {}).get("architecture", ""))
-
-
-def config_of(kind: str) -> dict[str, Any]:
-    """As much of a trial's Ray config as :func:`kind_of` reads."""
-    return {"parameters": {"architecture": kind}} if kind else {}
+    return str(trial.config["parameters"].get("architecture", ""))

@@ -104,9 +104,7 @@ class Search:
         waiting = [e for e in self.ledger.entries.values() if e.status not in ENDED]
         for entry in waiting:
             self.ledger.forget_curve(entry.number)
-        past = [
-            (str(e.config.get("architecture", "")), e.curve) for e in self.ledger.entries.values() if e.status in ENDED
-        ]
+        past = [(e.config, e.curve) for e in self.ledger.entries.values() if e.status in ENDED]
         plan = self.plan
         scheduler = ResumableAsha(self.objective, plan.epochs, plan.grace, plan.reduction, past)
         searcher = StudySearcher(self.study, [(e.number, e.config) for e in waiting], self._job)
