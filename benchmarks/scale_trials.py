@@ -89,7 +89,13 @@ def instant(engine: str, clock: Clock) -> Iterator[None]:
 def stand_in(workers: Workers) -> Any:
     """Materials without faces or weights, which instant trials have no use for."""
     return SimpleNamespace(
-        inputs={}, weights=None, precision=Precision.FP32, workers=workers, worker_device=torch.device("cpu")
+        inputs={},
+        weights=None,
+        precision=Precision.FP32,
+        workers=workers,
+        worker_device=torch.device("cpu"),
+        trial_timeout=None,
+        depot=None,
     )
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
@@ -21,6 +22,33 @@ def new_folder(target: Path, partial: Path) -> Iterator[Path]:
         partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append ``line``, which ends with a line break; what a failed attempt left of one is cut off first.
+
+    Raises:
+        OSError: it could not be written; then it can be tried again.
+    """
+    with path.open("a+b") as file:
+        cut_half_line(file)
+        file.write(line.encode())
+
+
+def cut_half_line(file: BinaryIO) -> None:
+    """Cut off what stands behind the last line break of a file, and go to its end."""
+    size = end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 4096)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            end = start + found + 1
+            break
+        end = start
+    if end < size:
+        file.truncate(end)
+    file.seek(end)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,14 +7,16 @@ from typing import Any
 
 from core.atomic import write_text
 from core.errors import UserError
+from core.mirror import Mirror, above
 from core.run_folder import RunFolder
 
+OPENED = "opened.json"
 UNKNOWN_DATE = "an unknown date"
 
 
 def opened_dates(run: RunFolder) -> list[str]:
     """When the test split was opened with a run's winners."""
-    path = run.test / "opened.json"
+    path = run.test / OPENED
     if not path.is_file():
         return []
     try:
@@ -29,7 +31,8 @@ def record_opening(run: RunFolder) -> list[str]:
     before = opened_dates(run)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     run.test.mkdir(parents=True, exist_ok=True)
-    write_text(run.test / "opened.json", json.dumps([*before, now]) + "\n")
+    write_text(run.test / OPENED, json.dumps([*before, now]) + "\n")
+    run.publish()
     return before
 
 
@@ -38,6 +41,10 @@ def opened_elsewhere(run: RunFolder, search: dict[str, Any]) -> dict[str, list[s
     found = {}
     home = run.path.resolve().parent
     storage = home.parent if (home / "search.json").is_file() else home  # a step's home is its replication
+    if run.mirror is not None:
+        place, own = above(run.mirror.url)
+        names = (run.search.name, OPENED)
+        Mirror(storage, place).pull(wanted=lambda name: name.endswith(names) and not name.startswith(f"{own}/"))
     for path in _runs_in(storage):
         other = RunFolder(path)
         try:

@@ -4,17 +4,20 @@ import json
 import math
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from core.atomic import write_text
 from core.names import HIGHER_IS_BETTER
+from core.patience import Patience, unheard
 from core.session import DivergedError, Session
 
 CHECKPOINT_SECONDS = 20.0
@@ -79,17 +82,22 @@ class Retraining:
             if not self.best:
                 raise
             self.diverged = str(error)
-            self._finish()
+            Patience(unheard)(self._finish, self.folder)
             return self.curve[-1]
         best = min((self.objective.cost(row) for row in self.curve), default=math.inf)
         if not self.best or self.objective.cost(metrics) < best:
             self.best = {name: t.detach().cpu().clone() for name, t in self.session.learned_tensors().items()}
         self.curve.append(metrics)
         if self.done:
-            self._finish()
+            Patience(unheard)(self._finish, self.folder)
         elif time.monotonic() - self.saved_at > max(CHECKPOINT_SECONDS, self.saving_seconds / CHECKPOINT_SHARE):
             self._checkpoint()
         return metrics
+
+    def checkpoint(self) -> None:
+        """Write down where it is, so that it goes on from here."""
+        if self.curve and not self.done:
+            self._checkpoint()
 
     def best_row(self) -> dict[str, float]:
         """Metrics of the best epoch."""
@@ -99,8 +107,15 @@ class Retraining:
         start = time.monotonic()
         partial = self.folder / ".checkpoint.partial"
         state = {"session": self.session.state_dict(), "best": self.best, "curve": self.curve, "record": self.record}
-        torch.save(state, partial)
-        partial.replace(self.folder / "checkpoint.pt")
+        try:
+            torch.save(state, partial)
+            partial.replace(self.folder / "checkpoint.pt")
+        except (
+            OSError,
+            RuntimeError,
+        ):  # torch's word for a full disk; the older one stays
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
         self.saved_at = time.monotonic()
         self.saving_seconds = self.saved_at - start
 
@@ -119,7 +134,10 @@ class Retraining:
         partial = self.folder / ".weights.partial"
         # Convolutions train in channels_last; a file holds tensors in their plain order.
         plain = {name: tensor.contiguous() for name, tensor in self.best.items()}
-        save_file(plain, partial, metadata={"format": "pt"})
+        try:
+            save_file(plain, partial, metadata={"format": "pt"})
+        except SafetensorError as error:  # its word for a full disk
+            raise OSError(str(error)) from None
         curve = pd.DataFrame(self.curve)
         write_text(self.folder / "curve.csv", curve.to_csv(index=False))
         partial.replace(self.folder / "weights.safetensors")

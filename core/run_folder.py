@@ -12,16 +12,25 @@ from filelock import FileLock, Timeout
 
 from core.atomic import write_text
 from core.errors import UserError
+from core.mirror import Mirror, below
 
+CHECKPOINT = "checkpoint.pt"
 WRITTEN = ("plan", "workers", "precision", "data_fingerprint", "split_fingerprint", "weights_sha256")
 """What every ``search.json`` holds, among other things."""
 
 
 class RunFolder:
-    """Paths inside one run's folder."""
+    """Paths inside one run's folder.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        mirror: of a run that is kept under a URL; ``path`` is its working copy, or a folder in that.
+        inside: the folder in the mirror, if it is one.
+    """
+
+    def __init__(self, path: Path, mirror: Mirror | None = None, inside: str = "") -> None:
         self.path = path
+        self.mirror = mirror
+        self.inside = inside
         self.search = path / "search.json"
         self.split = path / "split.csv"
         self.trials = path / "trials.csv"
@@ -38,6 +47,64 @@ class RunFolder:
     def winner(self, label: str, replicate: int) -> Path:
         """Weights, config and curve of one retrained model."""
         return self.path / "winners" / label / f"seed-{replicate}"
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a small file for other machines to see at once, or remove it (:meth:`drop`).
+
+        Raises:
+            OSError: storage cannot be reached.
+        """
+        if self.mirror is None:
+            (self.path / name).write_bytes(content)
+        else:
+            self.mirror.write(f"{self.inside}/{name}".lstrip("/"), content)
+
+    def drop(self, name: str) -> None:
+        """Remove what :meth:`put` wrote.
+
+        Raises:
+            OSError: storage cannot be reached.
+        """
+        if self.mirror is None:
+            (self.path / name).unlink(missing_ok=True)
+        else:
+            self.mirror.remove(f"{self.inside}/{name}".lstrip("/"))
+
+    def step(self, name: str) -> "RunFolder":
+        """A run within this one, such as a table of a replication."""
+        return RunFolder(self.path / name, self.mirror, f"{self.inside}/{name}".lstrip("/"))
+
+    def url(self, *names: str) -> str | None:
+        """Where something in the folder is for other machines; None if they see the folder itself."""
+        return None if self.mirror is None else below(self.mirror.url, *filter(None, [self.inside, *names]))
+
+    def publish(self) -> None:
+        """Let other machines see the folder as it is now.
+
+        Raises:
+            OSError: storage cannot be reached.
+        """
+        if self.mirror is not None:
+            self.mirror.push()
+
+    def fetch(self, part: str = "") -> None:
+        """Get what other machines have written into it, or into a folder of it; not their checkpoints.
+
+        Raises:
+            OSError: storage cannot be reached.
+        """
+        if self.mirror is not None:
+            self.mirror.pull(f"{self.inside}/{part}".strip("/"), lambda name: not name.endswith(CHECKPOINT))
+
+    @property
+    def trouble(self) -> str:
+        """What keeps storage from having all this, for a line of progress."""
+        return "" if self.mirror is None else self.mirror.trouble
+
+    @property
+    def lost(self) -> str:
+        """Why this process must leave the run alone from now on."""
+        return "" if self.mirror is None else self.mirror.lost
 
     def read_search(self) -> dict[str, Any]:
         """The content of ``search.json``.
@@ -74,26 +141,14 @@ class RunFolder:
         write_text(self.search, json.dumps(data, indent=2, default=str) + "\n")
 
 
-def new_run(storage: Path, name: str) -> RunFolder:
-    """The folder of a new run, not yet made.
-
-    Raises:
-        UserError: the name is no plain folder name, or taken.
-    """
+def check_run_name(name: str) -> None:
+    """Raise a UserError unless ``name`` is a plain folder name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UserError(f"run name {name!r}: use 1 to 100 letters, digits, '.', '_' and '-', beginning with no sign")
-    if (storage / name).exists():
-        raise UserError(f"{storage / name} exists; choose another --name, or go on with it: --resume {name}")
-    home = next(parent for parent in (storage / name).absolute().parents if parent.exists())
+
+
+def check_writable(path: Path) -> None:
+    """Raise a UserError unless a folder can be made at ``path``, which is not there."""
+    home = next(parent for parent in path.absolute().parents if parent.exists())
     if not home.is_dir() or not os.access(home, os.W_OK):
-        raise UserError(f"{home}: must be a folder that can be written to, for the run {name}")
-    return RunFolder(storage / name)
-
-
-def free_name(storage: Path, stem: str) -> str:
-    """``stem``, or ``stem-2``, ``stem-3``, ... if there are such runs already."""
-    name, count = stem, 1
-    while (storage / name).exists():
-        count += 1
-        name = f"{stem}-{count}"
-    return name
+        raise UserError(f"{home}: must be a folder that can be written to, for {path.name}")

@@ -24,11 +24,13 @@ from core.errors import UserError, run_script
 from core.faces import Faces
 from core.final_test import TestResult, predictions_table, run_test, scores_table
 from core.gallery import write_figures
+from core.mirror import above, is_url
 from core.openings import opened_elsewhere, record_opening
 from core.preparation import load_faces
 from core.report import number, write_report
 from core.run_folder import RunFolder
 from core.splits import Split, read_split
+from core.storage import Storage
 from core.winner import check_weights, read_backbone, read_winners
 from tune.plan import plan_from_json
 from tune.progress import Counter, Progress, clock
@@ -65,17 +67,17 @@ class Doing:
 def main() -> None:
     """Parse, test, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or its URL")
     parser.add_argument("--data", metavar="DIR", help="where the faces are now, if they have moved")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
     arguments = parser.parse_args()
-    run = RunFolder(arguments.run.resolve())  # so that "." has a name too
-    search = run.read_search()
-    if "paper" in search["plan"]:
-        raise UserError(
-            f"{run.path}: a replication of the paper, which paper.py itself tests: --resume {run.path.name}"
-        )
-    with run.lock():
+    storage, run = found_run(arguments.run, arguments.cache)
+    with storage.held(run, say):
+        search = run.read_search()
+        if "paper" in search["plan"]:
+            raise UserError(
+                f"{run.path}: a replication of the paper, which paper.py itself tests: --resume {run.path.name}"
+            )
         winners, backbone = read_winners(run), read_backbone(run)
         faces, split = read_faces(run, search, arguments.data, arguments.cache)
         doing = Doing()
@@ -92,6 +94,22 @@ def main() -> None:
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
     print_scores(table)
     print(f"report: {report}")
+
+
+def found_run(place: str, cache: Path) -> tuple[Storage, RunFolder]:
+    """The run in a folder or at a URL, and where it is kept."""
+    if is_url(place):
+        parent, name = above(place)
+    else:
+        path = Path(place).resolve()  # so that "." has a name too
+        parent, name = str(path.parent), path.name
+    storage = Storage(parent, cache)
+    return storage, storage.run(name)
+
+
+def say(text: str) -> None:
+    """A line for the reader, at once."""
+    print(text, flush=True)
 
 
 def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache: Path) -> tuple[Faces, Split]:

@@ -15,14 +15,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core.cache_folder import default_cache
 from core.errors import UserError, run_script
 from core.names import Precision
-from core.run_folder import RunFolder, free_name, new_run
+from core.run_folder import RunFolder
 from tune.cluster import plan_workers, start_ray
 from tune.forecast import print_forecast
 from tune.materials import Materials, Place
-from tune.options import PLACE, add_data_options, add_place_options, check_options, check_resumable, picked_profile
+from tune.nodes import check_nodes
+from tune.options import (
+    PLACE,
+    add_data_options,
+    add_place_options,
+    check_options,
+    check_resumable,
+    picked_profile,
+    place_on,
+    storage_of,
+)
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
 from tune.paper_results import report_replication
 from tune.plan import parse_settings
@@ -65,8 +74,8 @@ def begin(given: dict[str, Any]) -> None:
     of_a_run = sorted({"name", "storage"} & set(given))
     if given.get("plan") and of_a_run:
         raise UserError(f"--plan makes no run, so it takes no --{of_a_run[0]}")
-    storage = Path(given.get("storage", "runs"))
-    run = None if given.get("plan") else new_run(storage, given.get("name") or free_name(storage, "paper"))
+    storage = storage_of(given)
+    run = None if given.get("plan") else storage.new_run(given.get("name"), "paper")
     place, gpus = found_place(given, None)
     profile, reason = picked_profile(given, gpus)
     say(reason)
@@ -79,17 +88,18 @@ def begin(given: dict[str, Any]) -> None:
         return
     command = shlex.join(["python", *sys.argv])
     create_replication(run, plan, materials, command)
-    with run.lock():
+    with storage.held(run, say):
         work(run, plan, materials, place.cache)
 
 
 def resume(given: dict[str, Any]) -> None:
     """Go on with a replication."""
     check_resumable(given, PLACE)
-    run = RunFolder(Path(given.get("storage", "runs")) / given["resume"])
-    recorded = run.read_search()
-    plan = paper_plan_from_json(recorded["plan"], str(run.search))
-    with run.lock():
+    storage = storage_of(given)
+    run = storage.run(given["resume"])
+    with storage.held(run, say):
+        recorded = run.read_search()
+        plan = paper_plan_from_json(recorded["plan"], str(run.search))
         if (run.path / "report.html").is_file():
             say(f"this replication is complete: {run.path / 'report.html'}")
             return
@@ -102,18 +112,18 @@ def resume(given: dict[str, Any]) -> None:
 
 def found_place(given: dict[str, Any], precision: Precision | None) -> tuple[Place, float]:
     """Where the work will be done, on a Ray that is started or joined; and how many GPUs there are."""
-    say("joining Ray" if "address" in given else "starting Ray")
-    machine = start_ray(given.get("address"))
+    machine = start_ray(given.get("address"), say)
     workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
     say(f"{machine.cores} cores, {machine.gpus:g} GPUs; {workers.count} at once")
-    return Place(given.get("cache", default_cache()), workers, precision), machine.gpus
+    return place_on(machine, given, workers, precision), machine.gpus
 
 
 def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> None:
     """All four steps, the test and the report."""
     start = time.monotonic()
+    check_nodes(run, say)
     try:
-        protocol = Protocol(plan, run.path, materials, run.read_search()["command"], say)
+        protocol = Protocol(plan, run, materials, run.read_search()["command"], say)
         results = protocol.go()
         conclusions = report_replication(run, protocol, results, cache, say)
     except KeyboardInterrupt:

@@ -12,18 +12,26 @@ import shlex
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from core.cache_folder import default_cache
 from core.errors import UserError, run_script
 from core.names import Precision
-from core.run_folder import RunFolder, free_name, new_run
+from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
 from search_spaces.space import Space
 from tune.cluster import Machine, plan_workers, start_ray
-from tune.materials import Materials, Place
-from tune.options import PLACE, add_data_options, add_place_options, check_options, check_resumable, picked_profile
+from tune.materials import Materials
+from tune.nodes import check_nodes
+from tune.options import (
+    PLACE,
+    add_data_options,
+    add_place_options,
+    check_options,
+    check_resumable,
+    picked_profile,
+    place_on,
+    storage_of,
+)
 from tune.plan import OBJECTIVES, Plan, Profile, grid_options, parse_settings, plan_from_json, settled_space
 from tune.progress import clock
 from tune.report import print_winners
@@ -90,33 +98,31 @@ def begin(given: dict[str, Any]) -> None:
     """A new run."""
     settings = parse_settings(given.get("set", []))
     space = find_space(given["space"])
-    storage = Path(given.get("storage", "runs"))
-    run = new_run(storage, given.get("name") or free_name(storage, space.name))
+    storage = storage_of(given)
+    run = storage.new_run(given.get("name"), space.name)
     machine = started(given)
     plan = new_plan(given, space, settings, machine.gpus)
     workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
-    materials = Materials(plan, Place(given.get("cache", default_cache()), workers), say)
+    materials = Materials(plan, place_on(machine, given, workers), say)
     create_run(run, plan, materials, shlex.join(["python", *sys.argv]))
-    with run.lock():
+    with storage.held(run, say):
         work(run, plan, materials)
 
 
 def resume(given: dict[str, Any]) -> None:
     """Go on with a run."""
     check_resumable(given, CHANGEABLE)
-    run = RunFolder(Path(given.get("storage", "runs")) / given["resume"])
-    recorded = run.read_search()
-    with run.lock():
+    storage = storage_of(given)
+    run = storage.run(given["resume"])
+    with storage.held(run, say):
+        recorded = run.read_search()
         plan = plan_from_json(recorded["plan"], str(run.search))
         changes = {key: given[key] for key in CHANGEABLE - PLACE if key in given}
         plan = replace(plan, **changes)
         workers = given.get("workers", recorded["workers"]["count"])
         gpus = given.get("gpus_per_trial", recorded["workers"]["gpus"])
-        place = Place(
-            given.get("cache", default_cache()),
-            plan_workers(workers, gpus, started(given)),
-            Precision(recorded["precision"]),
-        )
+        machine = started(given)
+        place = place_on(machine, given, plan_workers(workers, gpus, machine), Precision(recorded["precision"]))
         materials = Materials(plan, place, say)
         materials.check_same(recorded, str(run.search))
         run.write_search({**recorded, "plan": materials.settled_plan()})
@@ -125,8 +131,7 @@ def resume(given: dict[str, Any]) -> None:
 
 def started(given: dict[str, Any]) -> Machine:
     """Ray, started or joined."""
-    say("joining Ray" if "address" in given else "starting Ray")
-    machine = start_ray(given.get("address"))
+    machine = start_ray(given.get("address"), say)
     say(f"{machine.cores} cores, {machine.gpus:g} GPUs")
     return machine
 
@@ -140,15 +145,17 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
         f"{workers.count} worker{'s' if workers.count > 1 else ''} with {workers.threads} threads"
         + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
     )
+    check_nodes(run, say)
     try:
-        ledger = Search(plan, run, materials).go()
+        ledger = Search(plan, run, materials, say).go()
         winners = retrain(plan, run, materials, ledger, say)
     except KeyboardInterrupt:
         say(f"interrupted; nothing that ended is lost. Go on with: --resume {run.path.name}")
         raise
     print_winners(winners, plan)
-    say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {run.path}")
-    say(f"next: python scripts/final_test.py {run.path}      (opens the test split, once)")
+    place = run.url() or run.path
+    say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {place}")
+    say(f"next: python scripts/final_test.py {place}      (opens the test split, once)")
     say(f"      tensorboard --logdir {run.path}")
 
 

@@ -1,6 +1,7 @@
 """What several tests need: small drawn faces, weights of VGG-16's shape, and Ray's quiet settings."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+from s3_server import s3_server
 
 from core.examples import Examples
 from core.vgg import vgg16_features
@@ -56,3 +59,10 @@ def real_celeba() -> Path:
     if not folder:
         pytest.skip("TANDEM_CELEBA names no folder with real CelebA faces")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The URL of an S3 bucket."""
+    with s3_server() as url:
+        yield url

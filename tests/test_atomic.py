@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from core.atomic import new_folder, write_text
+from core.atomic import append_line, new_folder, write_text
 
 
 def test_a_folder_appears_under_its_name_only_when_the_block_ends(tmp_path: Path) -> None:
@@ -54,3 +54,11 @@ def test_text_that_cannot_be_written_leaves_the_old_text(tmp_path: Path) -> None
         write_text(tmp_path / "a", "\udc80")  # no UTF-8 for half a surrogate pair
     assert (tmp_path / "a").read_text() == "one"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("left", ["", "1,2\n", "1,2\n3,", "3", "1\n" + "9" * 10_000])
+def test_a_line_is_appended_behind_the_last_whole_one(tmp_path: Path, left: str) -> None:
+    path = tmp_path / "curves.csv"
+    path.write_text(left)
+    append_line(path, "5,6\n")
+    assert path.read_text() == left[: left.rfind("\n") + 1] + "5,6\n"

@@ -64,7 +64,7 @@ def test_the_clock_of_tandems_epochs_comes_from_its_tensorboard_events(tmp_path)
         for epoch in (1, 2):
             row = {"epoch": epoch, "relative_error": 0.1 * number, "seconds_per_epoch": 0.5}
             ledger.record(number, row)
-            board.epoch(number, row)
+            board.epoch(ledger.entries[number])
     board.close()
     trials = _tandems(run, len(TRIALS))
     clocks = [epoch["time"] for trial in trials for epoch in trial]

@@ -4,6 +4,7 @@ import pytest
 
 from core.errors import UserError
 from core.retraining import Objective
+from core.run_folder import RunFolder
 from search_spaces.paper import PAPER_CHOICES
 from tune.ledger import Ledger, Status
 from tune.paper_plan import STEPS, Follow, PaperPlan
@@ -25,7 +26,7 @@ def ledger_of(tmp_path, nmes, failed=()):
 
 def chosen(follow, ledger):
     plan = PaperPlan(Profile.FAST, follow=follow, seeds=1)
-    protocol = Protocol(plan, Path("runs/paper"), None, "", print)
+    protocol = Protocol(plan, RunFolder(Path("runs/paper")), None, "", print)
     (candidate,) = protocol._candidates(TABLE_2, plan.step_plan(TABLE_2, PAPER_CHOICES), ledger)
     return candidate.config["landmark_loss"]
 

@@ -10,10 +10,10 @@ from tune.study import Sampler, Study
 
 
 class NoBoard:
-    def epoch(self, number, row):
+    def epoch(self, entry):
         pass
 
-    def end(self, number, config, best):
+    def end(self, entry, best):
         pass
 
 

@@ -157,7 +157,8 @@ BAD = [
     (["--resume", "taken", "--epochs", "3"], "--epochs cannot change it"),
     ([], "--space NAME is needed"),
     (["--space", "gender", "--data", "faces", "--drawn-faces", "40"], "--drawn-faces: there is nothing to draw"),
-    (["--space", "multitask", "--storage", "s3://bucket/x"], "must be a folder"),
+    (["--space", "multitask", "--storage", "nosuch://bucket/x"], "no file system for such a URL"),
+    (["--space", "multitask", "--trial-timeout", "0"], "--trial-timeout must be seconds from 1"),
 ]
 
 

@@ -1,7 +1,9 @@
 from pathlib import Path
 
 import pytest
+from optuna.storages.journal import JournalFileBackend
 
+from core.patience import Patience
 from core.retraining import Objective
 from search_spaces.catalogue import SPACES
 from search_spaces.grid import grid_of
@@ -146,3 +148,35 @@ def test_trials_of_elsewhere_teach_the_sampler_what_its_own_would(tmp_path):
     assert taught.known() == searched.known()
     assert taught.ended() == searched.ended()
     assert taught.ask() == searched.ask()
+
+
+def test_drawing_a_trial_does_not_look_through_all_others(tmp_path, monkeypatch):
+    study = Study(tmp_path / "j", SPACES["multitask"], Sampler.RANDOM, 0)
+    first = study.ask()[0]
+    looked = []
+    monkeypatch.setattr(study.study._storage._replay_result, "get_all_trials", lambda *_: looked.append(1) or [])
+    assert study.ask()[0] == first + 1
+    assert not looked
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_storage_that_is_full_for_a_while_costs_no_record(tmp_path, monkeypatch, failures):
+    said, left = [], [failures]
+    study = Study(tmp_path / "j", SPACES["multitask"], Sampler.RANDOM, 0, Patience(said.append, 5.0))
+    true = JournalFileBackend.append_logs
+
+    def half(self, logs):
+        if left[0]:
+            left[0] -= 1
+            with (tmp_path / "j").open("ab") as file:
+                file.write(b'{"op_code": 4, "wor')  # a full disk takes a part of the record
+            raise OSError(28, "No space left on device")
+        true(self, logs)
+
+    monkeypatch.setattr("core.patience.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(JournalFileBackend, "append_logs", half)
+    drawn = study.ask()[1]
+    assert "No space left on device" in said[0]
+    undisturbed = Study(tmp_path / "u", SPACES["multitask"], Sampler.RANDOM, 0)
+    assert undisturbed.ask()[1] == drawn
+    assert Study(tmp_path / "j", SPACES["multitask"], Sampler.RANDOM, 0).known() == {0: drawn}

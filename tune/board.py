@@ -1,6 +1,9 @@
 """TensorBoard: a run's curves, and its hyperparameters beside the metrics that they gave."""
 
 import math
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from core.names import METRICS, RELATIVE_ERROR
 from core.run_folder import RunFolder
 from search_spaces.parameter import Choice, Float, Int, Parameter
 from search_spaces.space import Space
+from tune.ledger import Entry
 
 BEST = "best"  # what a trial's row of trials.csv holds: its best epoch
 HEADLINE = (RELATIVE_ERROR, "val_gender_auc", "val_nme_pct", "val_loss")
@@ -27,6 +31,10 @@ class Board:
         self.run = run
         self.space = space
         self.writers: dict[str, SummaryWriter] = {}
+        self.owed: dict[Path, Callable[[], None]] = {}
+        """What storage has not taken yet, by folder."""
+        if threading.excepthook is threading.__excepthook__:
+            threading.excepthook = _quiet
 
     def describe(self) -> None:
         """Announce every parameter of the space, so that one absent from the first trial shows too."""
@@ -35,38 +43,63 @@ class Board:
             metrics = [hparams.Metric(f"{BEST}/{name}", display_name=name) for name in HEADLINE]
             _add(writer, hparams.hparams_config_pb(domains, metrics))
 
-    def epoch(self, number: int, row: dict[str, Any]) -> None:
-        """One epoch of a trial."""
-        self._scalars(self.run.trial(number), row)
+    def epoch(self, entry: Entry) -> None:
+        """A trial has trained one more epoch."""
+        folder = self.run.trial(entry.number)
+        self._do(folder, lambda: self._scalars(folder, entry.curve))
 
-    def end(self, number: int, config: dict[str, Any], best: dict[str, Any]) -> None:
+    def end(self, entry: Entry, best: dict[str, Any]) -> None:
         """The trial's hyperparameters, and the metrics of its best epoch as they stand in ``trials.csv``."""
-        folder = self.run.trial(number)
+        folder = self.run.trial(entry.number)
+        self._do(folder, lambda: self._end(folder, entry, best))
+
+    def winner_epoch(self, folder: str, curve: Sequence[dict[str, Any]]) -> None:
+        """A winner has trained one more epoch; ``curve`` has those since it was begun or gone on with."""
+        self._do(Path(folder), lambda: self._scalars(Path(folder), curve))
+
+    def close(self) -> None:
+        """Close what is still open."""
+        self._do(self.run.path, lambda: None)
+        for folder in list(self.writers):
+            self._do(Path(folder), lambda folder=folder: self.writers.pop(folder).close())  # type: ignore[misc]
+
+    def _do(self, folder: Path, action: Callable[[], None]) -> None:
+        """Write for a folder. What storage does not take now is written whole when it takes the next thing."""
+        for place, due in [*self.owed.items(), (folder, action)]:
+            try:
+                due()
+                self.owed.pop(place, None)
+            except OSError:
+                self._lose(place)
+                self.owed[place] = due
+
+    def _lose(self, folder: Path) -> None:
+        writer = self.writers.pop(str(folder), None)
+        if writer is not None:
+            with suppress(OSError):  # what it could not write is owed
+                writer.close()
+
+    def _end(self, folder: Path, entry: Entry, best: dict[str, Any]) -> None:
+        if str(folder) not in self.writers and entry.curve:
+            self._scalars(folder, entry.curve)
         writer = self._writer(folder)
-        _add(writer, hparams.hparams_pb(config, trial_id=f"trial-{number:04d}"))
+        _add(writer, hparams.hparams_pb(entry.config, trial_id=f"trial-{entry.number:04d}"))
         for name in HEADLINE:
             if name in best:
                 writer.add_scalar(f"{BEST}/{name}", best[name], int(best["epoch"]))
         writer.close()
         del self.writers[str(folder)]
 
-    def winner_epoch(self, folder: str, row: dict[str, Any]) -> None:
-        """One epoch of a winner."""
-        self._scalars(Path(folder), row)
-
-    def close(self) -> None:
-        """Close what is still open."""
-        for writer in self.writers.values():
-            writer.close()
-        self.writers.clear()
-
-    def _scalars(self, folder: Path, row: dict[str, Any]) -> None:
-        # What an earlier process wrote from this epoch on is void: the trial started over or went on from a checkpoint.
-        writer = self._writer(folder, purge_step=int(row["epoch"]))
-        for name in ("train_loss", *(f"val_{metric}" for metric in METRICS), RELATIVE_ERROR, "seconds_per_epoch"):
-            value = row.get(name)
-            if value is not None and math.isfinite(value):
-                writer.add_scalar(name, value, int(row["epoch"]))
+    def _scalars(self, folder: Path, curve: Sequence[dict[str, Any]]) -> None:
+        # A new file gets the whole curve. What an earlier one has from its first epoch on is void: the trial started
+        # over, went on from a checkpoint, or storage did not take all of it.
+        rows = curve[-1:] if str(folder) in self.writers else list(curve)
+        writer = self._writer(folder, purge_step=int(rows[0]["epoch"]))
+        for row in rows:
+            for name in ("train_loss", *(f"val_{metric}" for metric in METRICS), RELATIVE_ERROR, "seconds_per_epoch"):
+                value = row.get(name)
+                if value is not None and math.isfinite(value):
+                    writer.add_scalar(name, value, int(row["epoch"]))
         writer.flush()
 
     def _writer(self, folder: Path, purge_step: int | None = None) -> SummaryWriter:
@@ -74,6 +107,13 @@ class Board:
         if key not in self.writers:
             self.writers[key] = SummaryWriter(key, purge_step=purge_step)
         return self.writers[key]
+
+
+def _quiet(raised: threading.ExceptHookArgs) -> None:
+    """TensorBoard's threads end on an OSError, which reaches us with the next event; a traceback says no more."""
+    ours = type(raised.thread).__module__.startswith("tensorboard.")
+    if not (ours and issubclass(raised.exc_type, OSError)):
+        threading.__excepthook__(raised)
 
 
 def _add(writer: SummaryWriter, summary: Any) -> None:

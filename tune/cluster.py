@@ -1,17 +1,27 @@
 """Starting Ray on this machine, or joining a cluster."""
 
+import json
 import logging
 import math
 import os
+import socket
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 from ray._private import ray_constants
+from ray._private.services import find_bootstrap_address
 
 from core.errors import UserError
+from core.patience import Say, unheard
+from tune.nodes import wait_for_nodes
+
+LOCAL, AUTO = "local", "auto"
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # JSON, for all its name
+START_SECONDS = 300.0  # that a cluster's first nodes are waited for
 
 # Gradients and optimiser temporaries of heads are tens of megabytes. By default glibc gives such blocks back to the
 # kernel after each step and faults them in again page by page; keeping them makes a step 1.5 to 1.9 times faster.
@@ -29,6 +39,8 @@ class Machine:
     cores: int
     gpus: float
     node_cores: int
+    cluster: bool = False
+    """Whether there may be more nodes than the driver's."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +76,105 @@ def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machi
     return Workers(chosen, max(1, min(cores // chosen, machine.node_cores)), per_trial)
 
 
-def start_ray(address: str | None) -> Machine:
-    """Start Ray here, or join the cluster at ``address``.
+def start_ray(address: str | None, say: Say = unheard) -> Machine:
+    """Start Ray here, or join a cluster: the one at ``address``, or one that was started on this machine.
+
+    Of a cluster that grows and shrinks by itself, the machine is what it may grow to.
+
+    Args:
+        address: ``local`` starts Ray here in any case.
 
     Raises:
         UserError: no cluster there.
     """
+    address = find_address(address, say)
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what happens to trials is recorded with its reason
     warnings.filterwarnings("ignore", module=r"ray\..*")  # about Ray's own internals; users can't act on them
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
+        say("starting Ray on this machine")
         _start_private_ray(options)
     else:
+        say(f"joining the Ray cluster at {address}")
         _join_cluster(address, options)
+        growing = read_growth(BOOTSTRAP)
+        if growing is not None:
+            wait_for_nodes(growing.least_nodes, START_SECONDS, say)
+            return growing.machine(_now())
+    return _now(cluster=address is not None)
+
+
+def _now(cluster: bool = True) -> Machine:
     total = ray.cluster_resources()
     nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    return Machine(int(total.get("CPU", 1)), float(total.get("GPU", 0)), max([1, *nodes]))
+    return Machine(int(total.get("CPU", 0)) or 1, float(total.get("GPU", 0)), max([1, *nodes]), cluster)
+
+
+def find_address(given: str | None, say: Say) -> str | None:
+    """Which cluster to join; None for a Ray of our own.
+
+    What the user says goes first, then ``RAY_ADDRESS`` (which ``ray job submit`` sets), then the cluster that ``ray
+    start`` or ``ray up`` has started on this machine. Rays that other programs started for themselves do not count.
+    """
+    if given == LOCAL:
+        return None
+    if given not in (None, AUTO):
+        return given
+    found = os.environ.get("RAY_ADDRESS") or find_bootstrap_address(None)
+    if found is None and given == AUTO:
+        raise UserError("--address auto: no Ray cluster was started on this machine (ray start, ray up)")
+    if found is None or given == AUTO or "RAY_ADDRESS" in os.environ or _answers(found):
+        return found
+    say(f"the Ray cluster that was started here, at {found}, is gone")
+    return None
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=3.0).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a cluster that grows and shrinks by itself starts with and may grow to."""
+
+    least_nodes: int
+    cores: int
+    gpus: float
+    node_cores: int
+
+    def machine(self, now: Machine) -> Machine:
+        """The whole cluster, of which some nodes may be there by ``now``."""
+        return Machine(
+            max(self.cores, now.cores), max(self.gpus, now.gpus), max(self.node_cores, now.node_cores), cluster=True
+        )
+
+
+def read_growth(path: Path) -> Growth | None:
+    """What the cluster launcher left on the head node; None if it did not start this cluster.
+
+    Node types whose cores are not known before they run count as nothing.
+    """
+    try:
+        config = json.loads(path.expanduser().read_text(encoding="utf-8"))
+        types = config["available_node_types"]
+        head, most = config["head_node_type"], int(config["max_workers"])
+        least, cores, gpus, node_cores = 1, 0, 0.0, 0
+        for name, node in types.items():
+            count = min(most, int(node.get("max_workers", 0))) + (name == head)
+            resources = node.get("resources") or {}
+            least += int(node.get("min_workers", 0))
+            cores += count * int(resources.get("CPU", 0))
+            gpus += count * float(resources.get("GPU", 0))
+            node_cores = max(node_cores, int(resources.get("CPU", 0)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # no such file, or of another form than we know
+    return Growth(least, cores, gpus, node_cores)
 
 
 def _start_private_ray(options: dict[str, Any]) -> None:

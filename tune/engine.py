@@ -38,13 +38,13 @@ def run_search(
 
 
 def run_retraining(
-    workload: Workload, workers: Workers, jobs: Sequence[dict[str, Any]], callback: RetrainRecorder
+    workload: Workload, workers: Workers, jobs: Sequence[dict[str, Any]], callback: RetrainRecorder, stopper: Any
 ) -> None:
     """Run one retraining a job, in order, on the same workers as the search."""
     tune_config = ray_tune.TuneConfig(
         scheduler=FIFOScheduler(), max_concurrent_trials=workers.count, num_samples=1, reuse_actors=True
     )
-    _fit(RetrainTrial, workload, workers, tune_config, callback, {"job": ray_tune.grid_search(list(jobs))}, None)
+    _fit(RetrainTrial, workload, workers, tune_config, callback, {"job": ray_tune.grid_search(list(jobs))}, stopper)
 
 
 def _fit(

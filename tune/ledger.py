@@ -1,6 +1,7 @@
 """Every trial of a search: its status, its best epoch and its curve, in ``trials.csv`` and ``curves.csv``."""
 
 import csv
+import io
 import math
 import time
 from dataclasses import dataclass, field
@@ -10,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from core.atomic import write_text
+from core.atomic import append_line, cut_half_line, write_text
 from core.config import KEYS
 from core.names import METRICS, RELATIVE_ERROR
+from core.patience import HASTE, Patience
 from core.retraining import Objective
 
 METRIC_COLUMNS = (*(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR), RELATIVE_ERROR)
@@ -59,7 +61,8 @@ class Entry:
 class Ledger:
     """The trials in memory and their two files. Curves are appended as they come, so that a crash loses none."""
 
-    def __init__(self, trials: Path, curves: Path, objective: Objective) -> None:
+    def __init__(self, trials: Path, curves: Path, objective: Objective, patience: Patience = HASTE) -> None:
+        self.patience = patience
         self.trials_path = trials
         self.curves_path = curves
         self.objective = objective
@@ -77,22 +80,23 @@ class Ledger:
         entry = self.entries[number]
         row = {name: result[name] for name in CURVE_COLUMNS if name in result} | {"trial": number}
         entry.curve = [old for old in entry.curve if old["epoch"] < row["epoch"]] + [row]
-        new = not self.curves_path.exists() or not self.curves_path.stat().st_size
-        with self.curves_path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, CURVE_COLUMNS, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        line = io.StringIO()
+        writer = csv.DictWriter(line, CURVE_COLUMNS, lineterminator="\n")
+        writer.writerow(row)
+        self.patience(lambda: self._append(line.getvalue()), self.curves_path)
+
+    def _append(self, line: str) -> None:
+        if not self.curves_path.exists() or not self.curves_path.stat().st_size:
+            append_line(self.curves_path, ",".join(CURVE_COLUMNS) + "\n")
+        append_line(self.curves_path, line)
 
     def restore_curves(self) -> None:
         """Give every known trial the epochs that ``curves.csv`` has of it, and drop a line that was cut off."""
         if not self.curves_path.is_file():
             return
-        text = self.curves_path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            write_text(self.curves_path, whole)
-        for row in csv.DictReader(whole.splitlines()):
+        with self.curves_path.open("r+b") as file:
+            cut_half_line(file)
+        for row in csv.DictReader(self.curves_path.read_text(encoding="utf-8").splitlines()):
             number = int(row["trial"])
             if number in self.entries:
                 parsed = {k: float(v) for k, v in row.items() if v} | {"trial": number, "epoch": int(row["epoch"])}
@@ -128,7 +132,7 @@ class Ledger:
         """Rewrite ``trials.csv``, unless ``now`` at most once a second and less often where that takes long."""
         start = time.monotonic()
         if now or start - self.written_at > max(REWRITE_SECONDS, self.writing_seconds / REWRITE_SHARE):
-            write_text(self.trials_path, self.table().to_csv(index=False))
+            self.patience(lambda: write_text(self.trials_path, self.table().to_csv(index=False)), self.trials_path)
             self.written_at = time.monotonic()
             self.writing_seconds = self.written_at - start
 

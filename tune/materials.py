@@ -18,6 +18,7 @@ from core.preparation import AUTO, DRAWN, IMAGENET, RANDOM, Inputs, load_faces, 
 from core.splits import split_faces
 from core.weights import CALIBRATED, Weights
 from tune.cluster import Workers
+from tune.depot import Depot
 from tune.plan import Plan
 from tune.progress import Counter
 from tune.trainable import input_key
@@ -34,6 +35,12 @@ class Place:
     workers: Workers
     precision: Precision | None = None
     """Of the run that is resumed."""
+    trial_timeout: float | None = None
+    """Seconds without an epoch after which a trial counts as hanging; None: it may take any time."""
+    cluster: bool = False
+    """Whether workers may be on machines that do not have this one's cache."""
+    cache_everywhere: Path | None = None
+    """The cache folder of all nodes; None for each node's own default."""
 
 
 class Materials:
@@ -56,6 +63,9 @@ class Materials:
         self.inputs: dict[int, Inputs] = prepare_inputs(
             self.faces, self.split, self.weights, self._blocks(), self.precision, self.device, place.cache, Counter
         )
+        self.trial_timeout = place.trial_timeout
+        files = [given.path for given in self.inputs.values()]
+        self.depot = Depot(files, place.cache, place.cache_everywhere) if place.cluster else None
 
     def with_plan(self, plan: Plan) -> "Materials":
         """The same faces, weights and inputs for another plan on them, which must freeze the same blocks."""

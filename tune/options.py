@@ -1,15 +1,22 @@
 """Command-line options that several scripts share."""
 
 import argparse
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.cache_folder import default_cache
 from core.config import KEYS
 from core.errors import UserError
+from core.names import Precision
 from core.preparation import DRAWN
+from core.storage import Storage
+from tune.cluster import Machine, Workers
+from tune.materials import Place
 from tune.plan import Profile
 
-PLACE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address"}
+PLACE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address", "trial_timeout"}
 """Options that say where the work is done."""
 
 Group = argparse.ArgumentParser | argparse._ArgumentGroup
@@ -30,23 +37,36 @@ def add_place_options(group: Group, default_name: str) -> None:
     """Name, storage, cache, workers and cluster; ``default_name`` says what a run is called by default."""
     group.add_argument("--name", help=f"of the run (default: {default_name})")
     group.add_argument("--resume", metavar="NAME", help="go on with a run after a crash")
-    group.add_argument("--storage", metavar="DIR", help="folder of runs, shared by all nodes (default: runs)")
-    group.add_argument("--cache", type=Path, metavar="DIR", help="decoded faces and activations (safe to delete)")
+    group.add_argument(
+        "--storage",
+        metavar="PLACE",
+        help="of runs: a folder that all nodes share, or a URL, as s3:// (default: runs)",
+    )
+    group.add_argument("--cache", type=Path, metavar="DIR", help="of every node, for decoded faces and activations")
     group.add_argument("--workers", type=int, help="trials at once (default: one a GPU, else one for 4 cores)")
     group.add_argument("--gpus-per-trial", type=float, help="(default: 1 if there are GPUs)")
-    group.add_argument("--address", help="of a running Ray cluster, or auto (default: a private Ray on this machine)")
+    group.add_argument(
+        "--address", help="of a Ray cluster, auto, or local (default: one started on this machine, else a private Ray)"
+    )
+    group.add_argument(
+        "--trial-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="without an epoch for so long, a trial hangs (default: never)",
+    )
 
 
 def check_options(given: dict[str, Any]) -> None:
     """Rules between options.
 
     Raises:
-        UserError: faces both given and drawn, or a storage that is no folder.
+        UserError: faces both given and drawn, or a timeout that is none.
     """
     if "drawn_faces" in given and given.get("data", DRAWN) != DRAWN:
         raise UserError("--drawn-faces: there is nothing to draw when --data gives the faces")
-    if "://" in given.get("storage", ""):
-        raise UserError(f"--storage {given['storage']}: must be a folder that every node can reach under this path")
+    timeout = given.get("trial_timeout")
+    if timeout is not None and not 1 <= timeout < math.inf:
+        raise UserError(f"--trial-timeout must be seconds from 1, got {timeout:g}")
 
 
 def check_resumable(given: dict[str, Any], changeable: set[str]) -> None:
@@ -58,6 +78,23 @@ def check_resumable(given: dict[str, Any], changeable: set[str]) -> None:
     extra = sorted(set(given) - changeable)
     if extra:
         raise UserError(f"--resume takes its plan from the run; --{extra[0].replace('_', '-')} cannot change it")
+
+
+def storage_of(given: Mapping[str, Any]) -> Storage:
+    """Where runs are kept."""
+    return Storage(given.get("storage", "runs"), given.get("cache", default_cache()))
+
+
+def place_on(machine: Machine, given: Mapping[str, Any], workers: Workers, precision: Precision | None = None) -> Place:
+    """Where the work will be done; ``precision`` is that of a run that is resumed."""
+    return Place(
+        cache=given.get("cache", default_cache()),
+        workers=workers,
+        precision=precision,
+        trial_timeout=given.get("trial_timeout"),
+        cluster=machine.cluster,
+        cache_everywhere=given.get("cache"),
+    )
 
 
 def picked_profile(given: dict[str, Any], gpus: float) -> tuple[Profile, str]:

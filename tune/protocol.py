@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +12,7 @@ from core.config import config_from_flat
 from core.errors import UserError
 from core.kept_predictions import read_predictions
 from core.metrics import Truth
+from core.patience import Patience
 from core.replication import CHOICES
 from core.run_folder import RunFolder
 from core.winner import Winner, read_winners
@@ -90,11 +90,11 @@ class Protocol:
     """All four steps of one replication, begun or gone on with in its folder.
 
     Args:
-        root: the replication's folder, which exists and is locked by the caller.
+        root: the replication's folder, which exists and is held by the caller.
         first: the materials of the first step.
     """
 
-    def __init__(self, plan: PaperPlan, root: Path, first: Materials, command: str, say: Say) -> None:
+    def __init__(self, plan: PaperPlan, root: RunFolder, first: Materials, command: str, say: Say) -> None:
         self.plan = plan
         self.root = root
         self.first = first
@@ -122,7 +122,7 @@ class Protocol:
 
     def _step(self, step: Step, chosen: Mapping[str, Any]) -> StepResult:
         plan = self.plan.step_plan(step, chosen)
-        run = RunFolder(self.root / f"table{step.number}")
+        run = self.root.step(f"table{step.number}")
         materials = self.first.with_plan(plan)
         if not run.path.exists():
             create_run(run, plan, materials, self.command)
@@ -131,8 +131,9 @@ class Protocol:
         if recorded["plan"] != json.loads(json.dumps(materials.settled_plan())):
             raise UserError(f"{run.search}: not the plan of this step after the steps before it")
         with run.lock():
-            ledger = Search(plan, run, materials).go()
+            ledger = Search(plan, run, materials, self.say).go()
             retrain(plan, run, materials, ledger, self.say, self._candidates(step, plan, ledger))
+            Patience(self.say)(run.fetch, run.path)  # what trials predicted
         return StepResult(step, plan, run, ledger, read_winners(run)[0])
 
     def _candidates(self, step: Step, plan: Plan, ledger: Ledger) -> list[Candidate]:
@@ -142,7 +143,7 @@ class Protocol:
             best_first = [entry for entry in best_first if entry.config == cell]
             if not best_first and ledger.ranked():
                 raise UserError(
-                    f"{self.root}: the paper's choice in table {step.numeral}, {cell}, trained with no seed"
+                    f"{self.root.path}: the paper's choice in table {step.numeral}, {cell}, trained with no seed"
                 )
         return choose(best_first, plan.search_space().fixed, 1)
 

@@ -1,5 +1,7 @@
 """What happens to trials, written down as it happens: ledger, study and TensorBoard."""
 
+import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +14,37 @@ from tune.study import Study
 LOSSES = 3  # times that a trial may be lost before it began
 
 
+class Silence:
+    """Tells a worker that was ended because its trial hung from one that died.
+
+    Args:
+        timeout: seconds after which a worker ends itself in an epoch (``--trial-timeout``); None for never.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
+        self.since: dict[Any, float] = {}
+
+    def broken(self, key: Any) -> None:
+        """Something was heard of a trial."""
+        self.since[key] = time.monotonic()
+
+    def reason(self, key: Any) -> str:
+        """Why a trial whose worker is gone failed, if it hung; else nothing."""
+        if self.timeout is None or time.monotonic() - self.since.get(key, math.inf) < self.timeout:
+            return ""
+        return f"no epoch within --trial-timeout ({self.timeout:g} s), twice"
+
+    def last_try(self, trial: Any) -> None:
+        """A trial that hung is tried once more, because storage or a GPU may have been away; then it is given up."""
+        trial.max_failures = trial.num_failures
+
+
 class Recorder(Callback):
     """Ray's events of search trials, brought to our files."""
 
-    def __init__(self, ledger: Ledger, study: Study, board: Board, epochs: int) -> None:
+    def __init__(self, ledger: Ledger, study: Study, board: Board, epochs: int, silence: Silence | None = None) -> None:
+        self.silence = silence or Silence(None)
         self.ledger = ledger
         self.study = study
         self.board = board
@@ -29,6 +58,7 @@ class Recorder(Callback):
         """A worker took the trial; also after it was lost with its worker, and starts over."""
         entry = self._entry(trial)
         entry.status = Status.RUNNING
+        self.silence.broken(entry.number)
         self.ledger.forget_curve(entry.number)
         self.ledger.write()
 
@@ -37,11 +67,12 @@ class Recorder(Callback):
     ) -> None:
         """An epoch, or the reason why there are no more."""
         entry = self._entry(trial)
+        self.silence.broken(entry.number)
         if "failure" in result:
             entry.reason = result["failure"]
             return
         self.ledger.record(entry.number, result)
-        self.board.epoch(entry.number, entry.curve[-1])
+        self.board.epoch(entry)
         self.ledger.write()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -58,8 +89,13 @@ class Recorder(Callback):
         if entry.status is Status.PENDING and self.lost.get(entry.number, 0) < LOSSES:
             self.lost[entry.number] = self.lost.get(entry.number, 0) + 1
             return
-        entry.reason = _reason(trial)
+        entry.reason = self.silence.reason(entry.number) or _reason(trial)
         self.end(entry, Status.FAILED)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Its worker died, and it will start over."""
+        if self.silence.reason(self._entry(trial).number):
+            self.silence.last_try(trial)
 
     def _entry(self, trial: Any) -> Entry:
         """The trial's entry; Ray may speak of a trial before it says that it started."""
@@ -75,7 +111,7 @@ class Recorder(Callback):
         best = entry.best(self.ledger.objective)
         cost = self.ledger.objective.cost(best) if best and status is not Status.FAILED else None
         self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason)
-        self.board.end(entry.number, entry.config, best)
+        self.board.end(entry, best)
         self.ledger.write()
 
 
@@ -101,36 +137,48 @@ class FailureLimit(Stopper):
 class RetrainRecorder(Callback):
     """Epochs of the winners, for progress, TensorBoard and the reasons of failures."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, silence: Silence | None = None) -> None:
         self.board = board
-        self.epochs: dict[str, int] = {}
-        self.first: dict[str, int] = {}
+        self.silence = silence or Silence(None)
+        self.curves: dict[str, list[dict[str, Any]]] = {}
+        """Epochs of each since it was begun or gone on with."""
         self.failures: dict[str, str] = {}
         self.lost: set[str] = set()
         """Those of which no epoch came before their worker died."""
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker took it."""
+        self.silence.broken(place_of(trial.config["job"]))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """An epoch of a winner, or why it failed."""
         place = place_of(trial.config["job"])
+        self.silence.broken(place)
         if "failure" in result:
             self.failures[place] = result["failure"]
             return
-        self.epochs[place] = int(result["epoch"])
-        self.first.setdefault(place, int(result["epoch"]))
-        self.board.winner_epoch(trial.config["job"]["folder"], result)
+        before = [row for row in self.curves.get(place, []) if row["epoch"] < result["epoch"]]
+        self.curves[place] = [*before, result]
+        self.board.winner_epoch(trial.config["job"]["folder"], self.curves[place])
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Its worker died, and another one will go on with it."""
+        if self.silence.reason(place_of(trial.config["job"])):
+            self.silence.last_try(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its worker died more often than is allowed."""
         place = place_of(trial.config["job"])
-        self.failures[place] = _reason(trial)
-        if place not in self.epochs:
+        self.failures[place] = self.silence.reason(place) or _reason(trial)
+        if place not in self.curves:
             self.lost.add(place)
 
     def progress(self) -> tuple[int, int]:
         """Epochs that are done in all, and those among them that a run before this one had done."""
-        return sum(self.epochs.copy().values()), sum(first - 1 for first in self.first.copy().values())
+        curves = list(self.curves.values())  # the progress line is made in a thread of its own
+        return sum(int(curve[-1]["epoch"]) for curve in curves), sum(int(curve[0]["epoch"]) - 1 for curve in curves)
 
 
 def _reason(trial: Any) -> str:

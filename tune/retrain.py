@@ -1,7 +1,6 @@
 """The winners of a search: retrained with several seeds on the same workers, and ranked by their mean."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,22 @@ from safetensors.torch import save_file
 from core.atomic import write_text
 from core.config import config_from_flat
 from core.errors import UserError
+from core.patience import Patience, Say
 from core.retraining import clear_leftovers, clear_other, finished_record
 from core.run_folder import RunFolder
 from tune.board import Board
 from tune.engine import run_retraining
+from tune.interrupt import Interrupt
 from tune.ledger import Ledger
 from tune.materials import Materials
+from tune.outpost import outpost_of
 from tune.plan import Plan
 from tune.progress import Progress, clock
-from tune.recorder import RetrainRecorder, place_of
+from tune.recorder import RetrainRecorder, Silence, place_of
 from tune.search import workload_of
 from tune.winners import Candidate, choose, ranked, winners_table
+
+WINNERS = "winners"
 
 
 def retrain(
@@ -29,7 +33,7 @@ def retrain(
     run: RunFolder,
     materials: Materials,
     ledger: Ledger,
-    say: Callable[[str], None],
+    say: Say,
     candidates: list[Candidate] | None = None,
 ) -> pd.DataFrame:
     """Retrain winners, or go on with that; writes and returns ``winners.csv``.
@@ -46,6 +50,8 @@ def retrain(
         reasons = [entry.reason for entry in ledger.entries.values() if entry.reason]
         why = f" (the last one: {reasons[-1]})" if reasons else ""
         raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain{why}")
+    patience = Patience(say, after=f"; nothing that ended is lost: go on with --resume {run.path.name}")
+    patience(lambda: run.fetch(WINNERS), run.path)
     jobs = [_job(plan, run, materials, candidate, k) for k in range(plan.retrain_seeds) for candidate in candidates]
     due = [job for job in jobs if finished_record(Path(job["folder"]), job["record"]) is None]
     if due:
@@ -54,7 +60,11 @@ def retrain(
         clear_other(Path(job["folder"]), job["record"])
         clear_leftovers(Path(job["folder"]))
     _save_backbone(run, materials)
-    failures = _train(plan, run, materials, due) if due else {}
+    failures = {}
+    if due:
+        patience(run.publish, run.path)  # before workers look for what they left there
+        failures = _train(plan, run, materials, due, say)
+        patience(lambda: run.fetch(WINNERS), run.path)
     for place, reason in failures.items():
         say(f"retraining {place} failed: {reason}")
     return _rank(plan, run, materials, candidates, jobs)
@@ -72,14 +82,13 @@ def _job(plan: Plan, run: RunFolder, materials: Materials, candidate: Candidate,
         "weights_sha256": materials.weights.digest,
         "config": config_from_flat(parameters).flat(),
     }
-    folder = str(run.winner(candidate.label, replicate).resolve())
     return {
         "label": candidate.label,
         "replicate": replicate,
         "parameters": parameters,
         "seed": plan.replicate_seed(replicate),
-        "folder": folder,
         "record": record,
+        **outpost_of(run, *run.winner(candidate.label, replicate).relative_to(run.path).parts),
     }
 
 
@@ -93,18 +102,24 @@ def _save_backbone(run: RunFolder, materials: Materials) -> None:
         partial.replace(run.backbone)
 
 
-def _train(plan: Plan, run: RunFolder, materials: Materials, due: list[dict[str, Any]]) -> dict[str, str]:
+def _train(plan: Plan, run: RunFolder, materials: Materials, due: list[dict[str, Any]], say: Say) -> dict[str, str]:
     """Run the jobs, and once more those that were lost with a worker before they began; why some failed, by place."""
     board = Board(run, plan.search_space())
-    recorder = RetrainRecorder(board)
+    recorder = RetrainRecorder(board, Silence(materials.trial_timeout))
     start, total = time.monotonic(), len(due) * plan.retrain_epochs
-    with Progress(lambda: _line(recorder, len(due), total, start)):
-        run_retraining(workload_of(plan, materials), materials.workers, due, recorder)
+    work = workload_of(plan, materials)
+    with (
+        Interrupt(run, say) as interrupt,
+        Progress(lambda: _line(recorder, len(due), total, start) + run.trouble),
+    ):
+        run_retraining(work, materials.workers, due, recorder, interrupt)
+        interrupt.check()
         lost = [job for job in due if place_of(job) in recorder.lost]
         if lost:
             recorder.failures = {place: why for place, why in recorder.failures.items() if place not in recorder.lost}
             recorder.lost.clear()
-            run_retraining(workload_of(plan, materials), materials.workers, lost, recorder)
+            run_retraining(work, materials.workers, lost, recorder, interrupt)
+            interrupt.check()
     board.close()
     return recorder.failures
 

@@ -3,16 +3,22 @@
 import time
 from typing import Any
 
+from ray.tune import Stopper
+from ray.tune.stopper import CombinedStopper
+
 from core.errors import UserError
+from core.patience import Patience, Say, unheard
 from core.run_folder import RunFolder
 from tune.asha import ResumableAsha
 from tune.board import Board
 from tune.engine import run_search
+from tune.interrupt import Interrupt
 from tune.ledger import ENDED, Entry, Ledger, Status
 from tune.materials import Materials
+from tune.outpost import outpost_of
 from tune.plan import Plan
 from tune.progress import Progress, clock
-from tune.recorder import FailureLimit, Recorder
+from tune.recorder import FailureLimit, Recorder, Silence
 from tune.searcher import StudySearcher
 from tune.study import Sampler, Study
 from tune.trainable import Workload
@@ -33,6 +39,8 @@ def workload_of(plan: Plan, materials: Materials) -> Workload:
         retrain_epochs=plan.retrain_epochs,
         objective=plan.aim(),
         keep_predictions=plan.sampler is Sampler.GRID,
+        timeout=materials.trial_timeout,
+        depot=materials.depot,
     )
 
 
@@ -43,19 +51,21 @@ class Search:
         run: its folder, which exists and is locked by the caller.
     """
 
-    def __init__(self, plan: Plan, run: RunFolder, materials: Materials) -> None:
+    def __init__(self, plan: Plan, run: RunFolder, materials: Materials, say: Say = unheard) -> None:
         self.plan = plan
         self.run = run
+        self.say = say
+        self.patience = Patience(say, after=f"; nothing that ended is lost: go on with --resume {run.path.name}")
         self.materials = materials
         self.workload = workload_of(plan, materials)
         self.objective = plan.aim()
-        self.study = Study(run.journal, plan.search_space(), plan.sampler, plan.seed)
+        self.study = Study(run.journal, plan.search_space(), plan.sampler, plan.seed, self.patience)
         self.ledger = self._restored_ledger()
         self.past = self.ledger.count(*ENDED)
 
     def _restored_ledger(self) -> Ledger:
         """The ledger with all that the run's folder knows."""
-        ledger = Ledger(self.run.trials, self.run.curves, self.objective)
+        ledger = Ledger(self.run.trials, self.run.curves, self.objective, self.patience)
         for number, parameters in self.study.known().items():
             ledger.add(number, parameters)
         ledger.restore_curves()
@@ -71,22 +81,27 @@ class Search:
         without a retry. So what has not ended after a round is run in another one.
 
         Raises:
-            UserError: more trials failed than are tolerated.
+            UserError: more trials failed than are tolerated; storage was away for too long.
+            KeyboardInterrupt: somebody wanted an end.
         """
         board = Board(self.run, self.plan.search_space())
-        recorder = Recorder(self.ledger, self.study, board, self.plan.epochs)
+        recorder = Recorder(self.ledger, self.study, board, self.plan.epochs, Silence(self.materials.trial_timeout))
         limit = FailureLimit(recorder, self.plan.max_failures)
         start = time.monotonic()
         # Of a resumed search, the time of the epochs before: how long it lay dead is not known and does not count.
         before = sum(entry.seconds for entry in self.ledger.entries.values()) / self.materials.workers.count
-        with Progress(lambda: self._line(start)):
+        with Interrupt(self.run, self.say) as interrupt, Progress(lambda: self._line(start)):
             for _ in range(ROUNDS):
                 budget = self.plan.time_budget
                 left = None if budget is None else budget - before - (time.monotonic() - start)
                 if self._left() <= 0 or limit.stop_all() or (left is not None and left <= 0):
                     break
-                self._round(recorder, limit, left)
-        if limit.stop_all():  # what was under way stays open: a resumed search goes on with it
+                self._round(recorder, CombinedStopper(limit, interrupt), left)
+                if interrupt.stop_all():  # what was under way stays open: a resumed search goes on with it
+                    board.close()
+                    self.ledger.write(now=True)
+                    interrupt.check()
+        if limit.stop_all():  # here too
             board.close()
             self.ledger.write(now=True)
             reasons = [e.reason for e in self.ledger.entries.values() if e.status is Status.FAILED]
@@ -100,7 +115,7 @@ class Search:
     def _left(self) -> int:
         return self.plan.trials - self.ledger.count(*ENDED)
 
-    def _round(self, recorder: Recorder, limit: FailureLimit, seconds: float | None) -> None:
+    def _round(self, recorder: Recorder, stopper: Stopper, seconds: float | None) -> None:
         waiting = [e for e in self.ledger.entries.values() if e.status not in ENDED]
         for entry in waiting:
             self.ledger.forget_curve(entry.number)
@@ -109,11 +124,11 @@ class Search:
         scheduler = ResumableAsha(self.objective, plan.epochs, plan.grace, plan.reduction, past)
         searcher = StudySearcher(self.study, [(e.number, e.config) for e in waiting], self._job)
         workers = self.materials.workers
-        run_search(self.workload, workers, searcher, scheduler, recorder, limit, self._left(), seconds)
+        run_search(self.workload, workers, searcher, scheduler, recorder, stopper, self._left(), seconds)
 
     def _job(self, number: int) -> dict[str, Any]:
         """What a trial is told besides its parameters."""
-        return {"seed": self.plan.trial_seed(number), "folder": str(self.run.trial(number).resolve())}
+        return {"seed": self.plan.trial_seed(number), **outpost_of(self.run, self.run.trial(number).name)}
 
     def _close(self, recorder: Recorder, board: Board, cause: str) -> None:
         """Settle trials that were under way, or drawn and not begun, when the search ended."""
@@ -138,7 +153,7 @@ class Search:
         )
         if ledger.count(Status.FAILED):
             text += f", {ledger.count(Status.FAILED)} failed"
-        text += _best_so_far(ranked, ledger) + f"; {clock(elapsed)}"
+        text += _best_so_far(ranked, ledger) + f"; {clock(elapsed)}{self.run.trouble}"
         if self.past < ended < total:
             text += f", about {clock(elapsed / (ended - self.past) * (total - ended))} left"
         return text

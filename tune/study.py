@@ -1,8 +1,9 @@
 """The Optuna study of a search: what was chosen for each trial and how it ended, in a journal that survives a crash."""
 
 import logging
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from core.atomic import cut_half_line
+from core.patience import HASTE, Patience
 from core.seeds import derived_seed
 from search_spaces.grid import grid_of
 from search_spaces.parameter import Choice, Int, Parameter
@@ -40,6 +43,41 @@ def _fixed_sampler(parameters: dict[str, Any]) -> optuna.samplers.BaseSampler:
     return optuna.samplers.PartialFixedSampler(parameters, optuna.samplers.RandomSampler(seed=0))
 
 
+class PatientBackend(JournalFileBackend):
+    """Optuna's journal on storage that may be full or away for a while."""
+
+    def __init__(self, journal: Path, patience: Patience) -> None:
+        self.journal = journal
+        self.patience = patience
+        super().__init__(str(journal))
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # a list will do
+        """Records from this one on."""
+        return iter(self.patience(lambda: list(super(PatientBackend, self).read_logs(log_number_from)), self.journal))
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write records, all or none."""
+        start: list[int] = []
+
+        def append() -> None:
+            _mend(self.journal)
+            start.append(self.journal.stat().st_size)
+            os.truncate(self.journal, start[0])  # an attempt before this one may have written some of them
+            super(PatientBackend, self).append_logs(logs)
+
+        self.patience(append, self.journal)
+
+
+class OwnStorage(JournalStorage):
+    """Optuna's storage of a study whose trials are all drawn here."""
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[optuna.trial.FrozenTrial]:
+        """Trials in these states. Nobody queues trials here, and Optuna would look through all of them at each draw."""
+        return [] if states == (TrialState.WAITING,) else super().get_all_trials(study_id, deepcopy, states)
+
+
 class Study:
     """Trials by number: drawn from a space, and told how they ended.
 
@@ -47,7 +85,7 @@ class Study:
     would have drawn. A grid is gone through cell by cell, and then again.
     """
 
-    def __init__(self, journal: Path, space: Space, sampler: Sampler, seed: int) -> None:
+    def __init__(self, journal: Path, space: Space, sampler: Sampler, seed: int, patience: Patience = HASTE) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("optuna").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of two samplers that we use
@@ -57,7 +95,7 @@ class Study:
         self.seed = seed
         self.cells = grid_of(space) if sampler is Sampler.GRID else []
         self.study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal.resolve()))),
+            storage=OwnStorage(PatientBackend(journal.resolve(), patience)),
             study_name=STUDY_NAME,
             load_if_exists=True,
             direction="minimize",
@@ -165,7 +203,5 @@ def _mend(journal: Path) -> None:
     """
     journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
     if journal.is_file():
-        content = journal.read_bytes()
-        if not content.endswith(b"\n"):
-            with journal.open("r+b") as file:
-                file.truncate(content.rfind(b"\n") + 1)
+        with journal.open("r+b") as file:
+            cut_half_line(file)

@@ -1,5 +1,6 @@
 """What runs in Ray's worker processes: thin shells around a session."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from core.preparation import Inputs
 from core.retraining import Objective, Retraining
 from core.session import Session
 from core.weights import Weights
+from tune.depot import Depot
+from tune.outpost import Outpost
+from tune.watchdog import watched
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,10 @@ class Workload:
     objective: Objective
     keep_predictions: bool
     """Whether a trial leaves what it predicted for the validation faces, in its best epoch, in its folder."""
+    timeout: float | None
+    """Seconds that an epoch may take before its worker counts as hanging; None for any."""
+    depot: Depot | None
+    """Where nodes that lack the inputs' files get them; None where there is but one machine."""
 
 
 class Bench:
@@ -42,7 +50,12 @@ class Bench:
         self.workload = workload
         self.device = torch.device("cuda" if workload.gpu else "cpu")
         make_repeatable(self.device)
-        self.arrays = {blocks: np.load(given.path, mmap_mode="r") for blocks, given in workload.inputs.items()}
+        files = {blocks: self._file(given.path) for blocks, given in workload.inputs.items()}
+        self.arrays = {blocks: np.load(path, mmap_mode="r") for blocks, path in files.items()}
+
+    def _file(self, path: Path) -> Path:
+        depot = self.workload.depot
+        return path if depot is None else depot.local(path)
 
     def session(self, parameters: dict[str, Any], seed: int) -> Session:
         """A fresh session."""
@@ -58,10 +71,11 @@ def input_key(config: Config) -> int:
     return config.model.frozen_blocks if cached else 0
 
 
-def guarded_epoch(run: Any) -> dict[str, Any]:
+def guarded_epoch(run: Callable[[], dict[str, Any]], seconds: float | None) -> dict[str, Any]:
     """One epoch; a trial that raises ends with its reason, and its worker lives on for the next trial."""
     try:
-        result: dict[str, Any] = run()
+        with watched(seconds):
+            result = run()
     except Exception as error:  # whatever it was is recorded as the trial's reason
         if "CUDA error" in str(error):
             raise  # this process can use its GPU no more; Ray starts another one and tries the trial again
@@ -87,7 +101,7 @@ class SearchTrial(ray_tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """One epoch."""
-        return guarded_epoch(self._epoch)
+        return guarded_epoch(self._epoch, self.bench.workload.timeout)
 
     def _epoch(self) -> dict[str, Any]:
         if self.session is None:
@@ -97,7 +111,9 @@ class SearchTrial(ray_tune.Trainable):
         cost = workload.objective.cost(metrics)
         if workload.keep_predictions and (self.best is None or cost < self.best):
             self.best = cost
-            write_predictions(Path(self.job["folder"]), self.session.predictions)
+            outpost, predictions = Outpost(self.job), self.session.predictions
+            outpost.patience(lambda: write_predictions(outpost.path, predictions), outpost.path)
+            outpost.send()
         return {**metrics, "done": self.session.epoch >= workload.epochs}
 
 
@@ -117,13 +133,28 @@ class RetrainTrial(ray_tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """One epoch."""
-        return guarded_epoch(self._epoch)
+        result = guarded_epoch(self._epoch, self.bench.workload.timeout)
+        if "failure" in result:
+            self.retraining = None  # what it holds may be of half an epoch
+        return result
+
+    def cleanup(self) -> None:
+        """The search ends: keep what is trained so far."""
+        if self.retraining is not None:
+            self.retraining.checkpoint()
+            self.outpost.send()
 
     def _epoch(self) -> dict[str, Any]:
         workload = self.bench.workload
         if self.retraining is None:
             session = self.bench.session(self.job["parameters"], self.job["seed"])
-            folder, record = Path(self.job["folder"]), self.job["record"]
-            self.retraining = Retraining(session, workload.objective, workload.retrain_epochs, folder, record)
+            self.outpost = Outpost(self.job)
+            self.outpost.fetch()
+            self.retraining = Retraining(
+                session, workload.objective, workload.retrain_epochs, self.outpost.path, self.job["record"]
+            )
         metrics = self.retraining.run_epoch()
+        self.retraining.saving_seconds += self.outpost.send()
+        if self.retraining.done:
+            self.outpost.clear()
         return {**metrics, "done": self.retraining.done}

@@ -1,0 +1,106 @@
+"""One driver a run, also where runs are kept under a URL, which knows no locks."""
+
+import json
+import os
+import socket
+import time
+import uuid
+
+from core.errors import UserError
+from core.mirror import Mirror
+
+LEASE = "lease.json"
+STALE_SECONDS = 90.0  # a driver renews its lease every few seconds; after so many without, it is taken for dead
+SETTLE_SECONDS = 1.0
+
+
+class Lease:
+    """A file beside the run's that says who works on it.
+
+    The storage's clock decides how old it is. Two drivers that come at the same moment both write it; after a second
+    it is the later one's.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.mirror = mirror
+        self.identity = uuid.uuid4().hex
+
+    def holder(self) -> dict[str, object]:
+        """What the file says; empty if there is none.
+
+        Raises:
+            OSError: the storage cannot be reached.
+        """
+        try:
+            found = json.loads(self.mirror.read(LEASE) or b"{}")
+        except ValueError:  # it says nothing that we wrote
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def take(self) -> str:
+        """Become the holder; the identity of the one before, or an empty string.
+
+        Raises:
+            UserError: another driver holds it.
+            OSError: the storage cannot be reached.
+        """
+        before = self.holder()
+        if before and not before.get("released") and self._alive(before):
+            raise UserError(f"{self.mirror.url}: another process is working on this run ({_named(before)})")
+        self._write(released=False)
+        time.sleep(SETTLE_SECONDS)
+        if not self.is_ours():
+            raise UserError(f"{self.mirror.url}: another process has just taken this run ({_named(self.holder())})")
+        return str(before.get("identity", ""))
+
+    def renew(self) -> bool:
+        """Sign of life; whether the lease is still ours.
+
+        Raises:
+            OSError: the storage cannot be reached.
+        """
+        if not self.is_ours():
+            return False
+        self._write(released=False)
+        return True
+
+    def release(self) -> None:
+        """Let others have the run.
+
+        Raises:
+            OSError: the storage cannot be reached.
+        """
+        if self.is_ours():
+            self._write(released=True)
+
+    def is_ours(self) -> bool:
+        """Whether nobody else took it.
+
+        Raises:
+            OSError: the storage cannot be reached.
+        """
+        return self.holder().get("identity") == self.identity
+
+    def _write(self, released: bool) -> None:
+        content = {"identity": self.identity, "host": socket.gethostname(), "pid": os.getpid(), "released": released}
+        self.mirror.write(LEASE, json.dumps(content).encode())
+
+    def _alive(self, holder: dict[str, object]) -> bool:
+        pid = holder.get("pid")
+        if holder.get("host") == socket.gethostname() and isinstance(pid, int) and not _running(pid):
+            return False
+        return self.mirror.age(LEASE) < STALE_SECONDS
+
+
+def _named(holder: dict[str, object]) -> str:
+    return f"process {holder.get('pid')} on {holder.get('host')}"
+
+
+def _running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

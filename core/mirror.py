@@ -1,0 +1,225 @@
+"""A folder that is worked on locally and kept the same under a URL (S3, GCS, or whatever fsspec knows).
+
+Object storage knows neither appending nor renaming, so nothing is written there directly: files that changed are copied
+as a whole, those changed first before those changed last, so that what says that others are complete comes after them.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import pyarrow
+from pyarrow import fs
+
+from core.errors import UserError
+
+CHUNK = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells one version of a local file from another without reading it."""
+
+    size: int
+    mtime_ns: int
+
+
+def is_url(storage: str) -> bool:
+    """Whether ``storage`` names another place than this machine's file system."""
+    return "://" in storage
+
+
+def open_url(url: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a URL and the path in it.
+
+    Raises:
+        UserError: nothing here knows such URLs.
+    """
+    try:
+        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(url)
+    except pyarrow.ArrowInvalid:  # not one of Arrow's own
+        try:
+            other, path = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise UserError(f"--storage {url}: no file system for such a URL ({error})") from None
+        return fs.PyFileSystem(fs.FSSpecHandler(other)), str(path)
+    except OSError as error:
+        raise UserError(f"--storage {url}: cannot be opened ({error})") from None
+    return found
+
+
+def below(url: str, *names: str) -> str:
+    """The URL of something in the folder at ``url``; options behind a question mark stay."""
+    place, mark, options = url.partition("?")
+    return "/".join([place.rstrip("/"), *names]) + mark + options
+
+
+def above(url: str) -> tuple[str, str]:
+    """The URL of the folder that something at ``url`` lies in, and its name there."""
+    place, mark, options = url.partition("?")
+    parent, _, name = place.rstrip("/").rpartition("/")
+    return parent + mark + options, name
+
+
+class Mirror:
+    """One folder and its copy.
+
+    Args:
+        local: made if it is not there.
+        url: made when the first file is copied.
+
+    Names that begin with a dot (locks, files half written) are not copied. All methods may be called from several
+    threads.
+
+    Raises:
+        OSError: from every method that reaches the storage, where it cannot be reached.
+    """
+
+    def __init__(self, local: Path, url: str) -> None:
+        self.local = local
+        self.url = url
+        self.system, self.root = open_url(url)
+        self.known: dict[str, Stamp] = {}
+        """Local files as they were when both sides were the same."""
+        self.pushed: set[str] = set()
+        self.trouble = ""
+        """What keeps both from being the same just now, for a line of progress."""
+        self.lost = ""
+        """Who works on it now instead of us."""
+        self.busy = threading.Lock()
+
+    def push(self) -> int:
+        """Copy what changed since the last time, remove there what was removed here; how many files that were."""
+        with self.busy:
+            here = self._here()
+            changed = [name for name in here if here[name] != self.known.get(name)]
+            for name in sorted(changed, key=lambda name: (here[name].mtime_ns, name)):
+                self._upload(name)
+                self.known[name] = here[name]
+                self.pushed.add(name)
+            gone = [name for name in self.known if name not in here]
+            for name in gone:
+                self._remove(name)
+                del self.known[name]
+            return len(changed) + len(gone)
+
+    def pull(self, part: str = "", wanted: Callable[[str], bool] = lambda _: True) -> int:
+        """Copy what is not here, or is older here and of another size; how many files that were.
+
+        A file that this mirror copied there itself is not copied back.
+
+        Args:
+            part: a subfolder; the whole folder by default.
+            wanted: whether a file is, by its path from the folder.
+        """
+        with self.busy:
+            count = 0
+            for info in self._there(part):
+                name = info.path[len(self.root) :].lstrip("/")
+                target = self.local / name
+                if name in self.pushed or _hidden(name) or not wanted(name):
+                    continue
+                if _outdated(target, info):
+                    self._download(info.path, target)
+                    count += 1
+                if (stamp := _stamp(target)).size == info.size:  # else ours is the newer one, and is to be pushed
+                    self.known[name] = stamp
+            return count
+
+    def names(self) -> list[str]:
+        """Files that are there."""
+        return [info.path[len(self.root) :].lstrip("/") for info in self._there("")]
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file there; None if there is none."""
+        try:
+            with self.system.open_input_stream(f"{self.root}/{name}") as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file there."""
+        if self.system.type_name in ("local", "py"):
+            self.system.create_dir(self.root, recursive=True)
+        with self.system.open_output_stream(f"{self.root}/{name}") as stream:
+            stream.write(content)
+
+    def age(self, name: str) -> float:
+        """Seconds since a file there was written, by the storage's own clock; infinite if there is none."""
+        probe = f".probe-{os.getpid()}-{threading.get_ident()}"
+        self.write(probe, b"now")
+        try:
+            now, then = self.system.get_file_info([f"{self.root}/{probe}", f"{self.root}/{name}"])
+        finally:
+            self._remove(probe)
+        if then.type is fs.FileType.NotFound:
+            return float("inf")
+        return max(0.0, float(now.mtime_ns - then.mtime_ns) / 1e9)
+
+    def remove(self, name: str) -> None:
+        """Remove a file there, if it is there."""
+        self._remove(name)
+
+    def _here(self) -> dict[str, Stamp]:
+        found = {}
+        for folder, folders, files in os.walk(self.local):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                path = Path(folder) / name
+                if name.startswith("."):
+                    continue
+                try:
+                    found[path.relative_to(self.local).as_posix()] = _stamp(path)
+                except FileNotFoundError:
+                    continue  # it was replaced while we looked; the next time has it
+        return found
+
+    def _there(self, part: str) -> list[fs.FileInfo]:
+        folder = f"{self.root}/{part}" if part else self.root
+        selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
+        return [info for info in self.system.get_file_info(selector) if info.is_file]
+
+    def _upload(self, name: str) -> None:
+        target = f"{self.root}/{name}"
+        if self.system.type_name in ("local", "py"):
+            self.system.create_dir(target.rpartition("/")[0], recursive=True)
+        with (self.local / name).open("rb") as source, self.system.open_output_stream(target) as stream:
+            while chunk := source.read(CHUNK):
+                stream.write(chunk)
+
+    def _download(self, source: str, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        try:
+            with self.system.open_input_stream(source) as stream, partial.open("wb") as file:
+                while chunk := stream.read(CHUNK):
+                    file.write(chunk)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _remove(self, name: str) -> None:
+        try:
+            self.system.delete_file(f"{self.root}/{name}")
+        except FileNotFoundError:
+            return  # somebody else removed it
+
+
+def _stamp(path: Path) -> Stamp:
+    stat = path.stat()
+    return Stamp(stat.st_size, stat.st_mtime_ns)
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _outdated(target: Path, info: fs.FileInfo) -> bool:
+    if not target.is_file():
+        return True
+    stamp = _stamp(target)
+    return bool(stamp.size != info.size and info.mtime_ns is not None and info.mtime_ns > stamp.mtime_ns)

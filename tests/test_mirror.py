@@ -1,0 +1,137 @@
+import os
+import time
+
+import pytest
+
+from core.errors import UserError
+from core.mirror import Mirror, above, below, is_url
+
+
+@pytest.fixture(params=["file", "s3"])
+def url(request, tmp_path):
+    if request.param == "file":
+        return f"file://{tmp_path}/there/run"
+    return below(request.getfixturevalue("s3"), tmp_path.name, "run")
+
+
+@pytest.fixture
+def mirror(tmp_path, url):
+    (tmp_path / "here").mkdir()
+    return Mirror(tmp_path / "here", url)
+
+
+def put(mirror, name, text):
+    path = mirror.local / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def files(folder):
+    return {p.relative_to(folder).as_posix(): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_second_machine_sees_what_the_first_pushed(mirror, url, tmp_path):
+    put(mirror, "trials.csv", "a\n")
+    put(mirror, "winners/gender/seed-0/config.json", "{}")
+    assert mirror.push() == 2
+    other = Mirror(tmp_path / "other", url)
+    assert other.pull() == 2
+    assert files(other.local) == files(mirror.local)
+
+
+def test_only_what_changed_is_copied_again(mirror):
+    put(mirror, "a", "1")
+    put(mirror, "b", "1")
+    assert (mirror.push(), mirror.push()) == (2, 0)
+    put(mirror, "b", "22")
+    assert mirror.push() == 1
+    assert mirror.read("b") == b"22"
+
+
+def test_what_was_removed_here_is_removed_there_and_what_others_wrote_there_stays(mirror, url, tmp_path):
+    put(mirror, "a", "1")
+    mirror.push()
+    other = Mirror(tmp_path / "other", url)
+    put(other, "theirs", "x")
+    other.push()
+    (mirror.local / "a").unlink()
+    mirror.push()
+    assert mirror.names() == ["theirs"]
+
+
+def test_files_arrive_in_the_order_in_which_they_were_written(mirror, monkeypatch):
+    for number, name in enumerate(["z", "m", "a"]):  # config.json, written last, says that the rest is there
+        put(mirror, name, "x")
+        os.utime(mirror.local / name, (1000 + number, 1000 + number))
+    order = []
+    monkeypatch.setattr(mirror, "_upload", order.append)
+    mirror.push()
+    assert order == ["z", "m", "a"]
+
+
+def test_an_upload_that_fails_is_done_again_and_the_files_before_it_are_not(mirror, monkeypatch):
+    for number, name in enumerate(["a", "b"]):
+        put(mirror, name, "x")
+        os.utime(mirror.local / name, (1000 + number, 1000 + number))
+    true, tried = mirror._upload, []
+
+    def once(name):
+        tried.append(name)
+        if tried == ["a", "b"]:
+            raise OSError("away")
+        true(name)
+
+    monkeypatch.setattr(mirror, "_upload", once)
+    with pytest.raises(OSError, match="away"):
+        mirror.push()
+    assert mirror.push() == 1
+    assert tried == ["a", "b", "b"]
+
+
+def test_a_file_that_is_newer_here_is_not_overwritten_by_an_older_one(mirror, url, tmp_path):
+    other = Mirror(tmp_path / "other", url)
+    put(other, "curves.csv", "old\n")
+    other.push()
+    later = time.time() + 60
+    put(mirror, "curves.csv", "old\nnew\n")
+    os.utime(mirror.local / "curves.csv", (later, later))
+    assert mirror.pull() == 0
+    assert mirror.push() == 1
+    assert mirror.read("curves.csv") == b"old\nnew\n"
+
+
+def test_a_part_and_only_wanted_files_can_be_pulled(mirror, url, tmp_path):
+    for name in ("winners/a/weights", "winners/a/checkpoint.pt", "trials.csv"):
+        put(mirror, name, "x")
+    mirror.push()
+    other = Mirror(tmp_path / "other", url)
+    other.pull("winners", lambda name: not name.endswith("checkpoint.pt"))
+    assert list(files(other.local)) == ["winners/a/weights"]
+
+
+def test_locks_and_half_written_files_stay_here(mirror):
+    put(mirror, ".lock", "")
+    put(mirror, ".trials.csv.7.partial", "")
+    put(mirror, ".hidden/file", "")
+    assert mirror.push() == 0
+
+
+def test_age_is_told_by_the_storages_clock(mirror):
+    assert mirror.age("lease.json") == float("inf")
+    mirror.write("lease.json", b"{}")
+    assert 0 <= mirror.age("lease.json") < 5
+    assert mirror.names() == ["lease.json"]  # the probe is gone
+
+
+def test_urls_are_taken_apart_and_put_together_with_their_options():
+    url = "s3://bucket/runs?endpoint_override=host:1&scheme=http"
+    assert below(url, "a", "b") == "s3://bucket/runs/a/b?endpoint_override=host:1&scheme=http"
+    assert above(below(url, "a")) == (url, "a")
+    assert is_url(url)
+    assert not is_url("runs/a")
+    assert below("runs", "a") == "runs/a"
+
+
+def test_a_url_that_nothing_here_knows_is_one_line():
+    with pytest.raises(UserError, match="--storage nosuch://x/y: no file system for such a URL"):
+        Mirror(None, "nosuch://x/y")

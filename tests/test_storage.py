@@ -1,0 +1,172 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+
+import core.storage
+from core import lease
+from core.errors import UserError
+from core.mirror import below
+from core.patience import Patience
+from core.run_folder import WRITTEN
+from core.storage import Storage
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(core.storage, "SYNC_SECONDS", 0.1)
+
+
+@pytest.fixture(params=["file", "s3"])
+def place(request, tmp_path):
+    if request.param == "file":
+        return f"file://{tmp_path}/there"
+    return below(request.getfixturevalue("s3"), tmp_path.name)
+
+
+def begun(place, cache, name="a"):
+    """A storage and a run in it, made as a search makes it."""
+    storage = Storage(place, cache)
+    run = storage.new_run(name, "x")
+    run.path.mkdir(parents=True)
+    run.write_search(dict.fromkeys(WRITTEN, ""))
+    return storage, run
+
+
+def waited(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_run_is_copied_while_it_goes_on_and_found_by_another_machine(place, tmp_path):
+    storage, run = begun(place, tmp_path / "one")
+    with storage.held(run, print):
+        (run.path / "trials.csv").write_text("1\n")
+        waited(lambda: run.mirror.read("trials.csv") == b"1\n")
+        (run.path / "trials.csv").write_text("12\n")
+    other = Storage(place, tmp_path / "two")
+    again = other.run("a")
+    with other.held(again, print):
+        assert (again.path / "trials.csv").read_text() == "12\n"
+        (again.path / "trials.csv").write_text("123\n")
+    back = storage.run("a")
+    with storage.held(back, print):  # the first machine's copy is the older one now
+        assert (back.path / "trials.csv").read_text() == "123\n"
+
+
+def test_a_name_is_taken_wherever_its_run_was_begun(place, tmp_path):
+    storage, run = begun(place, tmp_path / "one")
+    with storage.held(run, print):
+        pass
+    other = Storage(place, tmp_path / "two")
+    with pytest.raises(UserError, match=r"/a.* exists; choose another --name"):
+        other.new_run("a", "x")
+    assert other.new_run(None, "a").path.name == "a-2"
+
+
+def test_two_drivers_cannot_hold_one_run(place, tmp_path):
+    storage, run = begun(place, tmp_path / "one")
+    other = Storage(place, tmp_path / "two")
+    with (
+        storage.held(run, print),
+        pytest.raises(UserError, match=f"another process is working on this run .process {os.getpid()} on "),
+        other.held(other.run("a"), print),
+    ):
+        pytest.fail("held twice")
+    with other.held(other.run("a"), print):
+        pass
+
+
+def test_what_a_killed_driver_had_not_copied_is_kept_on_its_machine(place, tmp_path):
+    storage, run = begun(place, tmp_path / "one")
+    with storage.held(run, print):
+        pass
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    holder = json.loads(run.mirror.read(lease.LEASE))
+    killed = {**holder, "pid": ended.pid, "host": socket.gethostname(), "released": False}
+    run.mirror.write(lease.LEASE, json.dumps(killed).encode())
+    (run.path / "curves.csv").write_text("not copied yet\n")
+    with storage.held(storage.run("a"), print):
+        assert run.mirror.read("curves.csv") == b"not copied yet\n"
+
+
+def test_a_driver_on_another_machine_counts_as_dead_after_a_while(place, tmp_path, monkeypatch):
+    storage, run = begun(place, tmp_path / "one")
+    with storage.held(run, print):
+        pass
+    holder = json.loads(run.mirror.read(lease.LEASE))
+    run.mirror.write(lease.LEASE, json.dumps({**holder, "host": "elsewhere", "released": False}).encode())
+    with pytest.raises(UserError, match="on elsewhere"), storage.held(storage.run("a"), print):
+        pytest.fail("held twice")
+    monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
+    with storage.held(storage.run("a"), print):
+        pass
+
+
+def test_a_driver_learns_that_its_run_was_taken_over(place, tmp_path, monkeypatch):
+    storage, run = begun(place, tmp_path / "one")
+    with storage.held(run, print):
+        monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
+        monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+        other = Storage(place, tmp_path / "two")
+        with other.held(other.run("a"), print):
+            waited(lambda: "taken this run over" in run.lost)
+            (run.path / "trials.csv").write_text("of the one that lost it\n")
+    assert other.run("a").mirror.read("trials.csv") is None
+
+
+def test_there_is_no_run_where_none_was_begun(place, tmp_path):
+    storage = Storage(place, tmp_path / "one")
+    with pytest.raises(UserError, match="no run here"), storage.held(storage.run("nothing"), print):
+        pytest.fail("held nothing")
+    assert not (tmp_path / "one").exists()
+
+
+def test_storage_that_is_away_is_told_while_it_lasts_and_copied_to_afterwards(tmp_path, monkeypatch):
+    storage, run = begun(f"file://{tmp_path}/there", tmp_path / "one")
+    with storage.held(run, print):
+        (tmp_path / "there").rename(tmp_path / "moved")
+        (tmp_path / "there").touch()  # nothing can be written below a file
+        waited(lambda: "storage away for" in run.trouble)
+        (run.path / "trials.csv").write_text("kept here\n")
+        (tmp_path / "there").unlink()
+        (tmp_path / "moved").rename(tmp_path / "there")
+        waited(lambda: not run.trouble)
+    assert (tmp_path / "there" / "a" / "trials.csv").read_text() == "kept here\n"
+
+
+def test_storage_that_stays_away_is_an_error_that_says_where_everything_is(tmp_path, monkeypatch):
+    storage, run = begun(f"file://{tmp_path}/there", tmp_path / "one")
+    monkeypatch.setattr(core.storage, "Patience", partial(Patience, seconds=0.3))
+
+    def lose_storage():
+        with storage.held(run, print):
+            (tmp_path / "there").rename(tmp_path / "moved")
+            (tmp_path / "there").touch()
+
+    with pytest.raises(UserError, match=rf"everything is in {run.path}, and --resume copies it"):
+        lose_storage()
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a b", ".hidden", "x" * 101])
+def test_a_run_needs_a_plain_name(tmp_path, name):
+    with pytest.raises(UserError, match="run name"):
+        Storage(str(tmp_path), tmp_path).new_run(name, "x")
+
+
+def test_a_folder_is_held_without_a_copy(tmp_path):
+    storage, run = begun(str(tmp_path / "runs"), tmp_path / "cache")
+    with storage.held(run, print):
+        assert run.url("winners") is None
+        with pytest.raises(UserError, match="another process is working on this run"), storage.held(run, print):
+            pytest.fail("held twice")
+    assert not (tmp_path / "cache").exists()

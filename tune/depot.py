@@ -1,0 +1,78 @@
+"""Files of the driver's machine, for nodes that do not have them: each node fetches a file once and keeps it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from filelock import FileLock
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from core.cache_folder import default_cache
+from core.errors import UserError
+
+CHUNK = 32 * 2**20  # bytes; what the object stores of both machines hold at a time
+
+
+class Shelf:
+    """What the depot's process does: hands out pieces of some files, and of no others."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self.files = dict(files)
+
+    def size(self, name: str) -> int:
+        """Bytes."""
+        return self.files[name].stat().st_size
+
+    def piece(self, name: str, start: int) -> bytes:
+        """Up to :data:`CHUNK` bytes from ``start`` on."""
+        with self.files[name].open("rb") as file:
+            file.seek(start)
+            return file.read(CHUNK)
+
+
+class Depot:
+    """The files that workers read, wherever they run.
+
+    Args:
+        files: where they are on the driver's machine.
+        cache: the driver's cache folder, below which they lie.
+        everywhere: the cache folder that the user wants on every node; None for each node's own default.
+    """
+
+    def __init__(self, files: list[Path], cache: Path, everywhere: Path | None) -> None:
+        self.names = {str(path): path.relative_to(cache).as_posix() for path in files}
+        self.everywhere = everywhere
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": here}
+        self.shelf = ray.remote(Shelf).options(**options).remote({name: Path(p) for p, name in self.names.items()})
+
+    def local(self, path: Path) -> Path:
+        """The file on this node: where the driver has it, if that is the same or a shared disk, else fetched.
+
+        Raises:
+            UserError: this node has no room for it.
+        """
+        if path.is_file():
+            return path
+        name = self.names[str(path)]
+        target = (self.everywhere or default_cache()) / name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(target.with_name(f".{target.name}.lock")):  # one worker of this node fetches it
+                if not target.is_file():
+                    self._fetch(name, target)
+        except OSError as error:
+            raise UserError(f"{target}: cannot be kept on this node ({error.strerror or error})") from None
+        return target
+
+    def _fetch(self, name: str, target: Path) -> None:
+        partial = target.with_name(f".{target.name}.partial")
+        size: int = ray.get(self.shelf.size.remote(name))
+        try:
+            with partial.open("wb") as file:
+                while file.tell() < size:
+                    file.write(ray.get(self.shelf.piece.remote(name, file.tell())))
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)

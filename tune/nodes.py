@@ -1,0 +1,123 @@
+"""The nodes of a cluster: waited for, and looked at before the first trial."""
+
+import platform
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from core.errors import UserError
+from core.mirror import Mirror
+from core.run_folder import RunFolder
+
+LOOK_SECONDS = 120.0
+PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy")
+
+
+def look(folder: str, url: str | None, marker: str) -> dict[str, str]:
+    """What a node says of itself; runs there.
+
+    Args:
+        folder: of the run, on storage that all nodes share, unless ``url`` is its place.
+        marker: a file in it that the driver has written.
+
+    Returns:
+        ``versions``, and ``problem`` if the run's folder cannot be read and written.
+    """
+    found = {"versions": _versions(), "problem": ""}
+    answer = f".{marker.lstrip('.')}-{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+    try:
+        if url is not None:
+            mirror = Mirror(Path(folder), url)
+            if mirror.read(marker) is None:
+                found["problem"] = "it does not see what the driver wrote there"
+            mirror.write(answer, b"seen")
+            mirror.remove(answer)
+        elif not (Path(folder) / marker).is_file():
+            found["problem"] = "it does not see what the driver wrote there"
+        else:
+            (Path(folder) / answer).write_bytes(b"seen")
+            (Path(folder) / answer).unlink()
+    except (OSError, UserError) as error:
+        found["problem"] = str(error)
+    return found
+
+
+def check_nodes(run: RunFolder, say: Callable[[str], None]) -> None:
+    """Let every node but the driver's own see whether it can work for this run.
+
+    Raises:
+        UserError: a node has other versions, does not see the run's folder, or does not answer; it is named.
+    """
+    own = ray.get_runtime_context().get_node_id()
+    others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != own]
+    if not others:
+        return
+    say(f"looking at {len(others)} other node{'s' if len(others) > 1 else ''}")
+    marker = f".seen-{uuid.uuid4().hex[:8]}"
+    place = run.url() or str(run.path)
+    try:
+        run.put(marker, b"by the driver")
+        tasks = {_name(node): _task(node, run, marker) for node in others}
+        for name, task in tasks.items():
+            _judge(name, place, _answer(name, task))
+    finally:
+        run.drop(marker)
+
+
+def _task(node: dict[str, Any], run: RunFolder, marker: str) -> Any:
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    remote = ray.remote(look).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    return remote.remote(str(run.path.resolve()), run.url(), marker)
+
+
+def _answer(name: str, task: Any) -> dict[str, str]:
+    try:
+        found: dict[str, str] = ray.get(task, timeout=LOOK_SECONDS)
+    except GetTimeoutError:
+        raise UserError(f"node {name}: must answer within {LOOK_SECONDS:.0f} s, it did not") from None
+    except RayError as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise UserError(f"node {name}: Tandem must be installed there as it is here ({lines[-1][:200]})") from None
+    return found
+
+
+def _judge(name: str, place: str, found: dict[str, str]) -> None:
+    if found["problem"]:
+        raise UserError(
+            f"--storage: node {name} cannot use {place} ({found['problem']}); "
+            "name a folder that all nodes share, or a URL such as s3://BUCKET/runs"
+        )
+    if found["versions"] != _versions():
+        raise UserError(f"node {name}: must have the driver's versions, {_versions()}; it has {found['versions']}")
+
+
+def _versions() -> str:
+    python = ".".join(platform.python_version_tuple()[:2])
+    return ", ".join([f"python {python}", *(f"{name} {version(name)}" for name in PACKAGES)])
+
+
+def _name(node: dict[str, Any]) -> str:
+    host, address = node.get("NodeManagerHostname", ""), node["NodeManagerAddress"]
+    return address if host in ("", address) else f"{host} ({address})"
+
+
+def wait_for_nodes(least: int, seconds: float, say: Callable[[str], None]) -> None:
+    """Wait until a cluster that is being started has ``least`` nodes, but no longer than ``seconds``."""
+    start = time.monotonic()
+    told = -1
+    while (alive := sum(node["Alive"] for node in ray.nodes())) < least:
+        if time.monotonic() - start >= seconds:
+            say(f"going on with {alive} of {least} nodes")
+            return
+        if alive != told:
+            say(f"waiting for nodes: {alive} of {least} are there")
+            told = alive
+        time.sleep(1.0)
