@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow
@@ -90,6 +91,10 @@ class Mirror:
         self.lost = ""
         """Who works on it now instead of us."""
         self.busy = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray writes down whatever it is given; a mirror is of its process alone."""
+        return {}
 
     def push(self) -> int:
         """Copy what changed since the last time, remove there what was removed here; how many files that were."""

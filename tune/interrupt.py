@@ -35,6 +35,10 @@ class Interrupt(Stopper):
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray writes its stoppers down; this one lives in its process alone."""
+        return {}
+
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Single trials are stopped elsewhere."""
         return False

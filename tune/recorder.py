@@ -125,6 +125,10 @@ class FailureLimit(Stopper):
         self.recorder = recorder
         self.most = most
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray writes its stoppers down; this one lives in its process alone."""
+        return {}
+
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Single trials are stopped elsewhere."""
         return False

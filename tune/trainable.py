@@ -140,7 +140,7 @@ class RetrainTrial(ray_tune.Trainable):
 
     def cleanup(self) -> None:
         """The search ends: keep what is trained so far."""
-        if self.retraining is not None:
+        if self.retraining is not None and not self.retraining.done:
             self.retraining.checkpoint()
             self.outpost.send()
 
