@@ -16,7 +16,7 @@ from core.patience import Patience, Say, first_line
 from core.run_folder import CHECKPOINT, RunFolder, check_run_name, check_writable
 
 SYNC_SECONDS = 10.0
-OWNER = ".owner"  # in the working copy: the lease under which it was last in step
+OWNER = ".owner"  # in the working copy: the last lease under which it was worked on
 
 
 class Storage:
@@ -132,9 +132,10 @@ class Keeper:
             before = self.lease.take()
             if there and not (owner.is_file() and owner.read_text(encoding="utf-8").strip() == before):
                 self._forget()  # another machine has worked on it since
+            # Before the copying: what it leaves undone if it is cut off, the next time does.
+            write_text(owner, self.lease.identity)
             self.mirror.pull(wanted=lambda name: name != LEASE and not name.endswith(CHECKPOINT))
             self.mirror.push()
-        write_text(owner, self.lease.identity)
         self.thread.start()
 
     def end(self, patience: Patience | None) -> None:

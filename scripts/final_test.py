@@ -33,7 +33,7 @@ from core.splits import Split, read_split
 from core.storage import Storage
 from core.winner import check_weights, read_backbone, read_winners
 from tune.plan import plan_from_json
-from tune.progress import Counter, Progress, clock
+from tune.progress import Counter, Progress, clock, say
 
 SHOWN = ("gender_auc", "gender_accuracy", "nme_pct", "fr10_pct", "relative_error")
 
@@ -105,11 +105,6 @@ def found_run(place: str, cache: Path) -> tuple[Storage, RunFolder]:
         parent, name = str(path.parent), path.name
     storage = Storage(parent, cache)
     return storage, storage.run(name)
-
-
-def say(text: str) -> None:
-    """A line for the reader, at once."""
-    print(text, flush=True)
 
 
 def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache: Path) -> tuple[Faces, Split]:

@@ -35,7 +35,7 @@ from tune.options import (
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
 from tune.paper_results import report_replication
 from tune.plan import parse_settings
-from tune.progress import clock
+from tune.progress import clock, say
 from tune.protocol import Protocol
 from tune.run import create_replication
 
@@ -141,11 +141,6 @@ def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> 
         print(f"      lead over {one.rival}: {lead} {one.measure}; paper {one.paper:+.4f}")
     say(f"\ndone in {clock(time.monotonic() - start)}; tables, figures and curves are in {run.path}")
     say(f"report: {run.path / 'report.html'}")
-
-
-def say(text: str) -> None:
-    """A line for the reader, at once."""
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

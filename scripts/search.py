@@ -33,7 +33,7 @@ from tune.options import (
     storage_of,
 )
 from tune.plan import OBJECTIVES, Plan, Profile, grid_options, parse_settings, plan_from_json, settled_space
-from tune.progress import clock
+from tune.progress import clock, say
 from tune.report import print_winners
 from tune.retrain import retrain
 from tune.run import create_run
@@ -178,11 +178,6 @@ def described(given: dict[str, Any]) -> str:
     profile = Profile(str(given.get("profile", "fast")).replace("auto", "fast"))
     settings = parse_settings(given.get("set", []))
     return settled_space(find_space(given["space"]), profile, settings).describe()
-
-
-def say(text: str) -> None:
-    """A line for the reader, at once."""
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from tune.cluster import Machine, Workers, plan_workers
+from tune.cluster import Growth, Machine, Workers, find_address, plan_workers, read_growth
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,3 +81,50 @@ def test_a_private_ray_listens_on_loopback_alone():
     addresses = done.stdout.split()
     assert addresses
     assert set(addresses) <= LOOPBACK
+
+
+def test_what_the_user_says_goes_before_what_is_found(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "of-the-job:1")
+    assert find_address(None, print) == "of-the-job:1"
+    assert find_address("auto", print) == "of-the-job:1"
+    assert find_address("local", print) is None
+    assert find_address("mine:2", print) == "mine:2"
+
+
+def test_a_cluster_that_was_started_here_is_joined_as_long_as_it_answers(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    said = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr("tune.cluster.find_bootstrap_address", lambda _: address)
+        assert find_address(None, said.append) == address
+        assert said == []
+    assert find_address(None, said.append) is None
+    assert said == [f"the Ray cluster that was started here, at {address}, is gone"]
+
+
+def test_auto_wants_a_cluster(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("tune.cluster.find_bootstrap_address", lambda _: None)
+    assert find_address(None, print) is None
+    with pytest.raises(UserError, match="--address auto: no Ray cluster was started on this machine"):
+        find_address("auto", print)
+
+
+def test_a_growing_cluster_counts_as_what_it_may_grow_to(tmp_path):
+    path = tmp_path / "bootstrap"
+    types = {
+        "head": {"resources": {"CPU": 0}},
+        "gpu": {"resources": {"CPU": 8, "GPU": 1}, "min_workers": 1, "max_workers": 6},
+    }
+    path.write_text(json.dumps({"available_node_types": types, "head_node_type": "head", "max_workers": 4}))
+    growth = read_growth(path)
+    assert growth == Growth(least_nodes=2, cores=32, gpus=4.0, node_cores=8)
+    assert growth.machine(Machine(1, 0, 1)) == Machine(32, 4.0, 8, cluster=True)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"max_workers": 1}', '{"available_node_types": 3}'])
+def test_a_launchers_file_of_another_form_counts_as_none(tmp_path, text):
+    (tmp_path / "bootstrap").write_text(text)
+    assert read_growth(tmp_path / "bootstrap") is None
+    assert read_growth(tmp_path / "nothing") is None

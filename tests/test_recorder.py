@@ -5,7 +5,7 @@ import pytest
 from core.retraining import Objective
 from search_spaces.catalogue import SPACES
 from tune.ledger import REWRITE_SHARE, Ledger, Status
-from tune.recorder import LOSSES, FailureLimit, Recorder
+from tune.recorder import LOSSES, FailureLimit, Recorder, Silence
 from tune.study import Sampler, Study
 
 
@@ -115,3 +115,36 @@ def test_trials_csv_is_rewritten_the_more_rarely_the_longer_that_takes(tmp_path,
     assert 0.5 * len(written) / 60 == pytest.approx(REWRITE_SHARE, abs=0.01)
     ledger.write(now=True)
     assert clock[0] - written[-1] == 0.5
+
+
+def test_a_trial_that_hung_is_tried_once_more_and_then_given_up_with_the_reason(recorder, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("tune.recorder.time.monotonic", lambda: clock[0])
+    recorder.silence = Silence(60.0)
+    trial = drawn(recorder)
+    trial.num_failures, trial.max_failures = 1, 3
+    recorder.on_trial_start(0, [], trial)
+    clock[0] += 61
+    recorder.on_trial_recover(0, [], trial)
+    assert trial.max_failures == trial.num_failures  # Ray gives a trial up when it has failed more often than this
+    recorder.on_trial_start(0, [], trial)
+    clock[0] += 61
+    recorder.on_trial_error(0, [], trial)
+    assert recorder.ledger.entries[0].status is Status.FAILED
+    assert recorder.ledger.entries[0].reason == "no epoch within --trial-timeout (60 s), twice"
+
+
+def test_a_worker_that_died_within_the_timeout_did_not_hang(recorder, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("tune.recorder.time.monotonic", lambda: clock[0])
+    recorder.silence = Silence(60.0)
+    trial = drawn(recorder)
+    trial.num_failures, trial.max_failures = 1, 3
+    recorder.on_trial_start(0, [], trial)
+    clock[0] += 50
+    recorder.on_trial_result(0, [], trial, epoch(1))
+    clock[0] += 50
+    recorder.on_trial_recover(0, [], trial)
+    assert trial.max_failures == 3
+    recorder.on_trial_error(0, [], trial)
+    assert recorder.ledger.entries[0].reason == "its worker process died each time it was tried"

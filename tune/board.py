@@ -58,10 +58,10 @@ class Board:
         self._do(Path(folder), lambda: self._scalars(Path(folder), curve))
 
     def close(self) -> None:
-        """Close what is still open."""
+        """Write what is owed, and close what is still open; all that went into it is written."""
         self._do(self.run.path, lambda: None)
         for folder in list(self.writers):
-            self._do(Path(folder), lambda folder=folder: self.writers.pop(folder).close())  # type: ignore[misc]
+            self._lose(Path(folder))
 
     def _do(self, folder: Path, action: Callable[[], None]) -> None:
         """Write for a folder. What storage does not take now is written whole when it takes the next thing."""
@@ -76,7 +76,7 @@ class Board:
     def _lose(self, folder: Path) -> None:
         writer = self.writers.pop(str(folder), None)
         if writer is not None:
-            with suppress(OSError):  # what it could not write is owed
+            with suppress(OSError):  # what it could not write is owed, or was written with its epoch
                 writer.close()
 
     def _end(self, folder: Path, entry: Entry, best: dict[str, Any]) -> None:

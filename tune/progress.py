@@ -16,6 +16,11 @@ def clock(seconds: float) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
+def say(text: str) -> None:
+    """A line for the reader, at once."""
+    print(text, flush=True)
+
+
 class Progress:
     """Prints ``line()`` now and then while the ``with`` block runs, also when nothing else happens."""
 

@@ -97,13 +97,12 @@ class Search:
                 if self._left() <= 0 or limit.stop_all() or (left is not None and left <= 0):
                     break
                 self._round(recorder, CombinedStopper(limit, interrupt), left)
-                if interrupt.stop_all():  # what was under way stays open: a resumed search goes on with it
+                if interrupt.stop_all() or limit.stop_all():
+                    # What was under way stays open: a resumed search goes on with it.
                     board.close()
                     self.ledger.write(now=True)
-                    interrupt.check()
-        if limit.stop_all():  # here too
-            board.close()
-            self.ledger.write(now=True)
+                interrupt.check()
+        if limit.stop_all():
             reasons = [e.reason for e in self.ledger.entries.values() if e.status is Status.FAILED]
             raise UserError(
                 f"{self.run.path}: {recorder.failures} trials failed, more than --max-failures {limit.most}; "
