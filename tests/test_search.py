@@ -123,6 +123,36 @@ def test_a_killed_worker_costs_no_trial(tmp_path, cache):
     assert set(trials["status"]) <= {"finished", "stopped"}
 
 
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_ctrl_c_ends_tidily_and_a_retraining_goes_on_where_it_was(tmp_path, cache):
+    options = ["--trials", "2", "--epochs", "2", "--retrain-epochs", "60", "--retrain-seeds", "1"]
+    words = command(tmp_path, cache, "--space", "gender", "--name", "whole", *COMMON, *options)
+    assert run(words).returncode == 0
+    words = command(tmp_path, cache, "--space", "gender", "--name", "cut", *COMMON, *options)
+    # A shell's background job may ignore SIGINT, and its children would with it.
+    driver = subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    winner = tmp_path / "cut" / "winners" / "gender" / "seed-0"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not any(winner.glob("events*")):  # its first epoch has come
+        time.sleep(0.02)
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all processes of the job
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 130
+    assert "ending tidily" in said
+    assert "Go on with: --resume cut" in said
+    assert "Traceback" not in said
+    assert (winner / "checkpoint.pt").is_file()
+    resumed = run(command(tmp_path, cache, "--resume", "cut"))
+    assert resumed.returncode == 0, resumed.stderr
+    columns = ["epoch", "train_loss", "relative_error"]
+    whole, cut = (pd.read_csv(tmp_path / name / "winners/gender/seed-0/curve.csv") for name in ("whole", "cut"))
+    pd.testing.assert_frame_equal(whole[columns], cut[columns])
+
+
 RUNS_TRIALS = re.compile("ray::(SearchTrial|ResourceTrainable|RetrainTrial)")
 
 
