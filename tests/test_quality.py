@@ -26,6 +26,7 @@ def test_a_search_that_never_gets_there_says_so():
     told = scores([falling(1.0, 340, 0.9)] * 3, [falling(1.0, 190, 0.8)] * 3)
     assert told["epochs_to_papers_error"] == math.inf
     assert shown({"strategy": "x", **told})["epochs_to_papers_error"] == "not reached"
+    assert shown({"strategy": PAPER, **told})["epochs_to_papers_error"] is None  # against itself it says nothing
     assert told["lower_than_papers_pct"] == pytest.approx(-12.5)
 
 
