@@ -27,8 +27,8 @@ from tune.progress import Progress, clock
 
 COMPARED = ("train_loss", "val_loss", "val_nme_pct")
 ROUNDING = 1e-3  # relative: what float32 in another order comes to after a few epochs at these learning rates
-PEOPLE = {5: 200, 4: 200, 0: 40}  # a whole network trains at some images a second on a CPU
-EPOCHS = {5: 3, 4: 3, 0: 1}
+PEOPLE = {5: 200, 4: 100, 0: 40}  # a whole network trains at some images a second on a CPU
+EPOCHS = {5: 3, 4: 2, 0: 1}
 
 
 def main() -> None:
@@ -36,8 +36,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_material_options(parser)
     parser.add_argument("--blocks", type=int, nargs="+", default=[5, 4, 0], choices=range(6))
-    parser.add_argument("--people", type=int, help="faces of the list (default: 200; 40 where no block is frozen)")
-    parser.add_argument("--epochs", type=int, help="of each trial (default: 3; 1 where no block is frozen)")
+    parser.add_argument("--people", type=int, help="faces (default: 200 with 5 frozen blocks, 100 with 4, else 40)")
+    parser.add_argument("--epochs", type=int, help="of each trial (default: 3 with 5 frozen blocks, 2 with 4, else 1)")
     parser.add_argument("--repeats", type=int, default=3, help="of the loop and of Tandem (default: %(default)s)")
     parser.add_argument("--peer-repeats", type=int, default=1, help="of (c) and (d) (default: %(default)s)")
     parser.add_argument("--loader-processes", type=int, default=min(8, os.cpu_count() or 1), help="of (c) and (d)")
