@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
         ((None, None), Machine(16, 2, 16), Workers(2, 8, 1)),
         ((4, 0.5), Machine(16, 2, 16), Workers(4, 4, 0.5)),
         ((1, None), Machine(32, 0, 8), Workers(1, 8, 0)),
+        ((None, None), Machine(6, 0, 2, cluster=True, nodes=3), Workers(3, 2, 0)),
+        ((None, None), Machine(64, 0, 32, cluster=True, nodes=2), Workers(16, 4, 0)),
     ],
 )
 def test_workers_share_the_cores_and_never_ask_for_more_than_a_node_has(asked, machine, expected):
@@ -119,8 +121,8 @@ def test_a_growing_cluster_counts_as_what_it_may_grow_to(tmp_path):
     }
     path.write_text(json.dumps({"available_node_types": types, "head_node_type": "head", "max_workers": 4}))
     growth = read_growth(path)
-    assert growth == Growth(least_nodes=2, cores=32, gpus=4.0, node_cores=8)
-    assert growth.machine(Machine(1, 0, 1)) == Machine(32, 4.0, 8, cluster=True)
+    assert growth == Growth(least_nodes=2, cores=32, gpus=4.0, node_cores=8, nodes=4)
+    assert growth.machine(Machine(1, 0, 1)) == Machine(32, 4.0, 8, cluster=True, nodes=4)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"max_workers": 1}', '{"available_node_types": 3}'])

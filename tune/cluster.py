@@ -41,6 +41,8 @@ class Machine:
     node_cores: int
     cluster: bool = False
     """Whether there may be more nodes than the driver's."""
+    nodes: int = 1
+    """That have cores for trials."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machi
     """Workers for a machine or cluster.
 
     By default one worker a GPU; without GPUs one worker for every four cores, because heads are bound by memory
-    bandwidth, which more workers would only share.
+    bandwidth, which more workers would only share, but at least one a node.
 
     Raises:
         UserError: more workers than cores, or more GPUs than there are.
@@ -68,7 +70,7 @@ def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machi
     if per_trial > gpus:
         raise UserError(f"--gpus-per-trial {per_trial:g}: this machine or cluster has {gpus:g} GPUs")
     most = cores if per_trial == 0 else min(cores, int(gpus / per_trial + 1e-9))
-    default = most if per_trial else max(1, cores // 4)
+    default = most if per_trial else max(1, min(machine.nodes, cores), cores // 4)
     chosen = default if count is None else count
     if not 1 <= chosen <= most:
         raise UserError(f"--workers {chosen}: must be from 1 to {most} with {cores} cores and {gpus:g} GPUs")
@@ -97,6 +99,7 @@ def start_ray(address: str | None, say: Say = unheard) -> Machine:
         _start_private_ray(options)
     else:
         say(f"joining the Ray cluster at {address}")
+        torch.set_num_threads(os.cpu_count() or 1)  # Ray's launcher tells every shell to use one
         _join_cluster(address, options)
         growing = read_growth(BOOTSTRAP)
         if growing is not None:
@@ -107,8 +110,9 @@ def start_ray(address: str | None, say: Say = unheard) -> Machine:
 
 def _now(cluster: bool = True) -> Machine:
     total = ray.cluster_resources()
-    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    return Machine(int(total.get("CPU", 0)) or 1, float(total.get("GPU", 0)), max([1, *nodes]), cluster)
+    cores = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    training = sum(count > 0 for count in cores)
+    return Machine(int(total.get("CPU", 0)) or 1, float(total.get("GPU", 0)), max([1, *cores]), cluster, training)
 
 
 def find_address(given: str | None, say: Say) -> str | None:
@@ -147,11 +151,16 @@ class Growth:
     cores: int
     gpus: float
     node_cores: int
+    nodes: int
 
     def machine(self, now: Machine) -> Machine:
         """The whole cluster, of which some nodes may be there by ``now``."""
         return Machine(
-            max(self.cores, now.cores), max(self.gpus, now.gpus), max(self.node_cores, now.node_cores), cluster=True
+            max(self.cores, now.cores),
+            max(self.gpus, now.gpus),
+            max(self.node_cores, now.node_cores),
+            cluster=True,
+            nodes=max(self.nodes, now.nodes),
         )
 
 
@@ -164,7 +173,7 @@ def read_growth(path: Path) -> Growth | None:
         config = json.loads(path.expanduser().read_text(encoding="utf-8"))
         types = config["available_node_types"]
         head, most = config["head_node_type"], int(config["max_workers"])
-        least, cores, gpus, node_cores = 1, 0, 0.0, 0
+        least, cores, gpus, node_cores, nodes = 1, 0, 0.0, 0, 0
         for name, node in types.items():
             count = min(most, int(node.get("max_workers", 0))) + (name == head)
             resources = node.get("resources") or {}
@@ -172,9 +181,10 @@ def read_growth(path: Path) -> Growth | None:
             cores += count * int(resources.get("CPU", 0))
             gpus += count * float(resources.get("GPU", 0))
             node_cores = max(node_cores, int(resources.get("CPU", 0)))
+            nodes += count * (int(resources.get("CPU", 0)) > 0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # no such file, or of another form than we know
-    return Growth(least, cores, gpus, node_cores)
+    return Growth(least, cores, gpus, node_cores, nodes)
 
 
 def _start_private_ray(options: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,18 +49,20 @@ class Bench:
         self.workload = workload
         self.device = torch.device("cuda" if workload.gpu else "cpu")
         make_repeatable(self.device)
-        files = {blocks: self._file(given.path) for blocks, given in workload.inputs.items()}
-        self.arrays = {blocks: np.load(path, mmap_mode="r") for blocks, path in files.items()}
+        self.arrays: dict[int, np.ndarray] = {}
 
-    def _file(self, path: Path) -> Path:
-        depot = self.workload.depot
-        return path if depot is None else depot.local(path)
+    def _array(self, blocks: int) -> np.ndarray:
+        """Opened, and on a node that lacks it fetched, only once a trial reads it."""
+        if blocks not in self.arrays:
+            path, depot = self.workload.inputs[blocks].path, self.workload.depot
+            self.arrays[blocks] = np.load(path if depot is None else depot.local(path), mmap_mode="r")
+        return self.arrays[blocks]
 
     def session(self, parameters: dict[str, Any], seed: int) -> Session:
         """A fresh session."""
         config = config_from_flat({**self.workload.settings, **parameters})
         key = input_key(config)
-        train, validation = self.workload.inputs[key].examples(self.arrays[key])
+        train, validation = self.workload.inputs[key].examples(self._array(key))
         return Session(config, train, validation, self.workload.weights, seed, self.device)
 
 
