@@ -1,5 +1,6 @@
 """The nodes of a cluster: waited for, and looked at before the first trial."""
 
+import hashlib
 import platform
 import socket
 import time
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, NodeDiedError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+import core
+import search_spaces
+import tune
 from core.errors import UserError
 from core.mirror import Mirror
 from core.run_folder import RunFolder
@@ -65,9 +69,12 @@ def check_nodes(run: RunFolder, say: Callable[[str], None]) -> None:
     place = run.url() or str(run.path)
     try:
         run.put(marker, b"by the driver")
-        tasks = {_name(node): _task(node, run, marker) for node in others}
-        for name, task in tasks.items():
-            _judge(name, place, _answer(name, task))
+        for node, task in [(node, _task(node, run, marker)) for node in others]:
+            found = _answer(node, task)
+            if found is None:
+                say(f"node {_name(node)} is gone; going on without it")
+            else:
+                _judge(_name(node), place, found)
     finally:
         run.drop(marker)
 
@@ -78,10 +85,16 @@ def _task(node: dict[str, Any], run: RunFolder, marker: str) -> Any:
     return remote.remote(str(run.path.resolve()), run.url(), marker)
 
 
-def _answer(name: str, task: Any) -> dict[str, str]:
+def _answer(node: dict[str, Any], task: Any) -> dict[str, str] | None:
+    """What the node says; None if it was lost, which the cluster may notice only now."""
+    name = _name(node)
     try:
         found: dict[str, str] = ray.get(task, timeout=LOOK_SECONDS)
+    except (TaskUnschedulableError, NodeDiedError):
+        return None
     except GetTimeoutError:
+        if node["NodeID"] not in {other["NodeID"] for other in ray.nodes() if other["Alive"]}:
+            return None
         raise UserError(f"node {name}: must answer within {LOOK_SECONDS:.0f} s, it did not") from None
     except RayError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
@@ -101,7 +114,18 @@ def _judge(name: str, place: str, found: dict[str, str]) -> None:
 
 def _versions() -> str:
     python = ".".join(platform.python_version_tuple()[:2])
-    return ", ".join([f"python {python}", *(f"{name} {version(name)}" for name in PACKAGES)])
+    installed = [f"python {python}", *(f"{name} {version(name)}" for name in PACKAGES)]
+    return ", ".join([*installed, f"Tandem's code {own_code()}"])
+
+
+def own_code() -> str:
+    """Eight hexadecimal digits that change with any line of Tandem's packages."""
+    digest = hashlib.sha256()
+    for package in (core, search_spaces, tune):
+        [folder] = package.__path__
+        for path in sorted(Path(folder).rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def _name(node: dict[str, Any]) -> str:
