@@ -8,7 +8,7 @@ opening them again, private memory of a worker and seconds of an epoch. trials: 
 so that what is left is what Tandem and Ray do around them. workers: one list of short trials on more and more workers.
 replay: up to 512 simulated workers over recorded trials (benchmarks.learning_curves).
 
-On 2 cores all of it takes some 25 minutes and up to 8 GB of disk in a temporary folder (TMPDIR says where), --quick some
+On 2 cores all of it takes some 25 minutes and up to 8 GB of disk in a temporary folder (TMPDIR says where); --quick takes
 two minutes. Appends to scale_faces.csv, scale_trials.csv, scale_workers.csv and scale_replay.csv in benchmarks/results.
 """
 
@@ -56,9 +56,17 @@ def faces(quick: bool, folder: Path) -> list[Row]:
         ("faces", "drawn_per_s", "prepare_s", "images_per_s", "second_load_s"),
     )
     show(
-        "faces: rate of each core against a plain loop over Pillow, and their ratio in the same run",
+        "faces: rate of each core against plain loops over Pillow, one alone and one a core, and the ratios",
         rows,
-        ("faces", "images_per_s_core", "plain_images_per_s_core", "ratio_to_plain", "ratio_of_cpu_time"),
+        (
+            "faces",
+            "images_per_s_core",
+            "plain_images_per_s_core",
+            "ratio_to_plain",
+            "busy_plain_images_per_s_core",
+            "ratio_to_busy_plain",
+            "ratio_of_cpu_time",
+        ),
     )
     show(
         "faces: private memory for data that a worker trains from, and in all; epochs on made-up activations",

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+import benchmarks.face_folder
 import benchmarks.process
 import benchmarks.scale_faces
-from benchmarks.face_folder import plain_loop, write_face_folder
+from benchmarks.face_folder import busy_plain_rate, plain_loop, write_face_folder
 from benchmarks.instant_trials import made_up_metrics
 from benchmarks.process import Peak, in_fresh_process, private_bytes, resident_bytes
 from benchmarks.scale_faces import FACES, MOST_DISK, check_disk, disk_bytes, faces_row, turn
@@ -64,10 +65,16 @@ def test_landmarks_in_the_folder_are_those_of_the_drawn_faces(drawn, faces):
 def test_a_core_of_tandem_is_compared_with_the_one_of_the_plain_loop(monkeypatch):
     monkeypatch.setattr(benchmarks.scale_faces.os, "cpu_count", lambda: 4)
     # The plain loop: 10 images in 2 s, all on the CPU. Tandem: 80 images in 5 s, 20 s on 4 CPUs.
-    row = turn(80, 10, [(0.0, 0.0), (2.0, 2.0), (7.0, 22.0)])
+    row = turn(80, 10, [(0.0, 0.0), (2.0, 2.0), (7.0, 22.0)], busy_plain_rate=2.5)
     assert (row["images_per_s"], row["images_per_s_core"], row["plain_images_per_s_core"]) == (16, 4, 5)
     assert row["ratio_to_plain"] == pytest.approx(4 / 5)
+    assert row["ratio_to_busy_plain"] == pytest.approx(4 / 2.5)
     assert row["ratio_of_cpu_time"] == pytest.approx(0.2 / 0.25)
+
+
+def test_plain_loops_on_all_cores_are_timed_side_by_side(folder, monkeypatch):
+    monkeypatch.setattr(benchmarks.face_folder.os, "cpu_count", lambda: 3)
+    assert 1 < busy_plain_rate(folder / "img_align_celeba", 40) < 100_000
 
 
 def grown_by(megabytes: int, keep: bool) -> tuple[float, float]:
