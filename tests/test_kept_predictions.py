@@ -9,7 +9,7 @@ from core.metrics import Predictions
 def test_predictions_come_back_as_they_were_also_of_one_task(tmp_path):
     landmarks = np.random.default_rng(0).random((4, 5, 2), dtype=np.float32)
     write_predictions(tmp_path / "trial", Predictions(None, landmarks))
-    found = read_predictions(tmp_path / "trial")
+    found = read_predictions(tmp_path / "trial", 4)
     assert found.gender_logits is None
     np.testing.assert_array_equal(found.landmarks, landmarks)
 
@@ -17,7 +17,7 @@ def test_predictions_come_back_as_they_were_also_of_one_task(tmp_path):
 def test_writing_again_replaces_and_leaves_nothing_else(tmp_path):
     for value in (0.0, 1.0):
         write_predictions(tmp_path, Predictions(np.full((3, 2), value, dtype=np.float32), None))
-    assert read_predictions(tmp_path).gender_logits.mean() == 1
+    assert read_predictions(tmp_path, 3).gender_logits.mean() == 1
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.npz"]
 
 
@@ -26,4 +26,4 @@ def test_missing_or_damaged_predictions_are_a_clear_error(tmp_path, content):
     if content is not None:
         (tmp_path / "predictions.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"predictions\.npz"):
-        read_predictions(tmp_path)
+        read_predictions(tmp_path, 3)

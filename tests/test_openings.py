@@ -9,7 +9,7 @@ from core.run_folder import RunFolder
 
 SEARCH = {
     "plan": {},
-    "workers": {},
+    "workers": {"count": 1, "threads": 1, "gpus": 0.0},
     "precision": "fp32",
     "weights_sha256": "w",
     "data_fingerprint": "d",
