@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -132,8 +133,9 @@ def _cached(folder: Path, source: str, build: Callable[[Path], None]) -> Faces:
 
 def _open(folder: Path, source: str) -> Faces:
     try:
-        arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in KINDS}
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        with warnings.catch_warnings(action="error"):  # numpy's, of headers that it does not write
+            arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in KINDS}
+            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         meta = read_json(folder / "meta.json")
         known, fingerprint = bool(meta["identity_known"]), str(meta["fingerprint"])
         shapes = {"landmarks": (len(LANDMARKS), 2)}

@@ -1,6 +1,7 @@
 """Predictions of one model for a set of faces, kept so that models can be compared face by face."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,15 @@ def read_predictions(folder: Path, faces: int) -> Predictions:
     """
     path = folder / NAME
     try:
-        with np.load(path, allow_pickle=False) as parts:
+        # Warnings are numpy's, of headers that it does not write itself.
+        with warnings.catch_warnings(action="error"), np.load(path, allow_pickle=False) as parts:
             _check_sizes(parts, faces)
             found = {name: parts[name] for name in PARTS if name in parts}
+        for name, array in found.items():
+            if array.shape != (faces, *SHAPES[name]) or array.dtype.kind != "f" or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite numbers for {faces} faces")
     except Exception as error:  # damaged archives and headers raise many types
         raise UserError(f"{path}: not the predictions of a model ({first_line(error)})") from None
-    for name, array in found.items():
-        if array.shape != (faces, *SHAPES[name]) or array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise UserError(f"{path}: {name} must be finite numbers for {faces} faces")
     return Predictions(**found)
 
 

@@ -21,6 +21,7 @@ from core.json_text import is_number, read_json
 from core.names import HIGHER_IS_BETTER
 from core.patience import Patience, first_line, unheard
 from core.session import DivergedError, Session
+from core.tensor_files import load_tensors
 
 CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing checkpoints, which may hold gigabytes
@@ -126,17 +127,17 @@ class Retraining:
         if not path.is_file():
             return
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_tensors(path)
             if state["record"] != self.record:  # another winner had this folder before
                 path.unlink()
                 return
             self.session.load_state_dict(state["session"])
             self.best, self.curve = checked_progress(state, self.session)
-        except (OSError, torch.OutOfMemoryError):  # no fault of the file
+        except torch.OutOfMemoryError:  # no fault of the file
             raise
         except Exception as error:  # a damaged file raises torch's, pickle's and zipfile's own types
             reason = f"not the checkpoint of this retraining ({first_line(error)})"
-            raise UserError(f"{path}: {reason}; remove it and the retraining starts over") from None
+            raise UserError(f"{path}: {reason}; without the file the retraining starts over") from None
 
     def _finish(self) -> None:
         partial = self.folder / ".weights.partial"

@@ -1,7 +1,7 @@
 """Winners as a search left them: found, checked, read back and made into models."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.de
         model = FaceModel(
             settings.architecture, settings.frozen_blocks, settings.head_width, settings.dropout, settings.d_k
         )
-    learned = _learned(folder / "weights.safetensors", model.learned_tensors())
+    learned = read_learned(folder / "weights.safetensors", model.learned_tensors())
     started = {f"features.{name}": tensor for name, tensor in backbone.features.items()}
     model.load_state_dict({**started, **learned}, assign=True)
     model.features.to(memory_format=torch.channels_last)
@@ -167,7 +167,12 @@ def check_weights(winners: Sequence[Winner], backbone: Weights, report: Reporter
         progress(done, len(folders))
 
 
-def _learned(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+def read_learned(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a winner's weights file as float32, in the names and shapes of ``expected``.
+
+    Raises:
+        UserError: the file is damaged or of another model.
+    """
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -1,6 +1,7 @@
 """The journal of an Optuna study, a line a record: written on storage that may be away, and checked when it is read."""
 
 import os
+import warnings
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,9 @@ def reading(journal: Path) -> Iterator[None]:
         UserError: what is read in the block is not what a search writes.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Choices for a categorical")  # ours are plain values
+            yield
     except (UserError, OSError):
         raise
     except Exception as error:  # Optuna takes its own records for granted and trips over any other in many ways
