@@ -69,7 +69,7 @@ def _candidates(path: Path) -> pd.DataFrame:
         models = models.assign(**whole, **scores)
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise UserError(f"{path}: not the table of winners that a search writes ({_first_line(error)})") from None
-    for label in models["model"].astype(str):  # it names a folder
+    for label in map(str, models["model"]):  # it names a folder
         if not re.fullmatch(f"({'|'.join(Architecture)})(-[0-9]{{1,4}})?", label):
             raise UserError(f"{path}: a model must be one of {', '.join(Architecture)}, got {shown(label)}")
     if not models["model"].is_unique:

@@ -40,3 +40,14 @@ def test_a_listed_prediction_that_is_gone_is_a_clear_error(tmp_path):
     (tmp_path / "multitask/seed-2/predictions.npz").unlink()
     with pytest.raises(UserError, match="seed-2"):
         kept_test(tmp_path, [winner], 6)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "7", "[]", '{"multitask": 3}', '{"multitask": {"replicates": [0, 2]}}', "[" * 9999]
+)
+def test_a_damaged_list_is_a_clear_error(tmp_path, content):
+    winner = made_winner("multitask")
+    keep_test(tmp_path, result_of(winner))
+    (tmp_path / "measured.json").write_text(content)
+    with pytest.raises(UserError, match=r"measured\.json: not "):
+        kept_test(tmp_path, [winner], 6)
