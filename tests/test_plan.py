@@ -63,6 +63,7 @@ def test_a_grid_that_cannot_be_is_a_clear_error(make, rule):
         ("reduction", "3"),
         ("time_budget", "3"),
     ],
+    ids=range(11),
 )
 def test_a_value_of_another_kind_in_a_plans_file_is_one_line_that_names_the_file(key, value):
     plan = Plan(SPACES["gender"].to_json(), Profile.FAST).to_json()
