@@ -130,12 +130,13 @@ def scan_images(images: Path) -> dict[str, ImageStat]:
     Raises:
         UserError: a link leads out of the folder, or the folder cannot be read.
     """
-    inside = images.resolve()
+    inside = Path(os.path.realpath(images))
     found = {}
     try:
         with os.scandir(images) as entries:
             for entry in entries:
-                if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(inside):
+                # Path.resolve would raise a RuntimeError for a link that leads to itself.
+                if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(inside):
                     raise UserError(f"{entry.path}: a link in the image folder must stay in it")
                 if entry.is_file():
                     stat = entry.stat()

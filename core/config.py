@@ -4,6 +4,7 @@ Every error names the key, the value and the rule. Builders unpack configs; part
 """
 
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -15,14 +16,30 @@ from core.names import Architecture, LandmarkLoss, LandmarkStart, Optimizer, Pre
 Check = Callable[[str, Any], Any]
 
 
+def shown(value: Any) -> str:
+    """A wrong value for a message: its beginning and its end, where it is long."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a number of too many digits"
+
+
+def _text(value: Any) -> str:
+    """The value as text; nothing where it is too long or too deep to be a setting."""
+    try:
+        return str(value)
+    except (ValueError, RecursionError):
+        return ""
+
+
 def whole(low: int, high: int) -> Check:
     """A check for an integer in ``[low, high]``."""
 
     def check(key: str, value: Any) -> int:
-        text = str(value)
+        text = _text(value)
         # Ten digits hold every bound; int() alone would take spaces, underscores and other scripts' digits too.
         if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,10}", text) or not low <= int(text) <= high:
-            raise UserError(f"{key} must be an integer from {low} to {high}, got {value!r}")
+            raise UserError(f"{key} must be an integer from {low} to {high}, got {shown(value)}")
         return int(text)
 
     return check
@@ -32,15 +49,12 @@ def number(low: float, high: float) -> Check:
     """A check for a finite number in ``[low, high]``."""
 
     def check(key: str, value: Any) -> float:
-        rule = f"{key} must be a number from {low:g} to {high:g}, got {value!r}"
-        if isinstance(value, bool):
-            raise UserError(rule)
         try:
-            result = float(value)
+            result = float("nan") if isinstance(value, bool) else float(value)
         except (TypeError, ValueError, OverflowError):
-            raise UserError(rule) from None
+            result = float("nan")
         if not low <= result <= high:  # false for NaN too
-            raise UserError(rule)
+            raise UserError(f"{key} must be a number from {low:g} to {high:g}, got {shown(value)}")
         return result
 
     return check
@@ -53,7 +67,7 @@ def one_of(choices: type[StrEnum]) -> Check:
         try:
             return choices(value)
         except ValueError:
-            raise UserError(f"{key} must be one of {', '.join(choices)}, got {value!r}") from None
+            raise UserError(f"{key} must be one of {', '.join(choices)}, got {shown(value)}") from None
 
     return check
 
@@ -61,9 +75,10 @@ def one_of(choices: type[StrEnum]) -> Check:
 def switch(key: str, value: Any) -> bool:
     """A check for a boolean, given as one or as the words true and false."""
     words = {"true": True, "false": False}
-    if str(value).lower() not in words:
-        raise UserError(f"{key} must be true or false, got {value!r}")
-    return words[str(value).lower()]
+    word = _text(value).lower()
+    if word not in words:
+        raise UserError(f"{key} must be true or false, got {shown(value)}")
+    return words[word]
 
 
 def checked(default: Any, check: Check) -> Any:
@@ -167,7 +182,7 @@ def check_value(key: str, value: Any) -> Any:
         UserError: no such field, or a value that breaks its rule.
     """
     if key not in _CHECKS:
-        raise UserError(f"unknown setting {key!r}; the settings are {', '.join(KEYS)}")
+        raise UserError(f"unknown setting {shown(key)}; the settings are {', '.join(KEYS)}")
     return _CHECKS[key][1](key, value)
 
 
@@ -177,6 +192,8 @@ def config_from_flat(values: Mapping[str, Any]) -> Config:
     Raises:
         UserError: an unknown key or a value out of range.
     """
+    if not isinstance(values, Mapping):  # it may come from a file
+        raise UserError(f"settings must be a mapping from names to values, got {shown(values)}")
     parts: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
     for key, value in values.items():
         checked_value = check_value(key, value)

@@ -16,9 +16,11 @@ from core.errors import UserError
 from core.names import CROP, LANDMARKS
 
 RESIZED = 256  # shorter side in pixels before the crop
+MOST_PIXELS = 50_000_000  # decoded on every core at once, so 150 MB a core at most
+MOST_BYTES = 4 * MOST_PIXELS  # of a file; whole JPEG and PNG images of so many pixels are smaller
 LONGEST = 10  # greatest ratio of an image's sides: resizing a long strip would fill the memory
 
-# Pillow refuses images above twice its limit but only warns from the limit on; both are refused here.
+# Pillow refuses images above twice its own limit (89 million) and warns of those above it; we refuse smaller ones.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
@@ -29,8 +31,14 @@ def read_face(path: Path) -> tuple[bytes, Image.Image]:
         UserError: the file cannot be read, is damaged, or is too large or too long to be a face.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path}: must have at most {MOST_BYTES // 10**6} MB, it has more")
         encoded = path.read_bytes()
         with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
+            if image.width * image.height > MOST_PIXELS:  # its header says so; nothing is decoded yet
+                raise UserError(_too_many(path, f"{image.width} x {image.height}"))
+            if min(image.size) < 1:
+                raise UserError(f"{path}: must have at least one pixel, it has {image.width} x {image.height}")
             if max(image.size) > LONGEST * min(image.size):
                 size = f"{image.width} x {image.height}"
                 raise UserError(f"{path}: the longer side must be at most {LONGEST} times the shorter, got {size}")
@@ -40,10 +48,14 @@ def read_face(path: Path) -> tuple[bytes, Image.Image]:
     except UserError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UserError(f"{path}: must have at most {Image.MAX_IMAGE_PIXELS} pixels, it has more") from None
+        raise UserError(_too_many(path, "far more")) from None
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: must be a whole JPEG or PNG image, decoding it failed ({reason})") from None
+
+
+def _too_many(path: Path, size: str) -> str:
+    return f"{path}: must have at most {MOST_PIXELS} pixels, it has {size}"
 
 
 def crop_face(image: Image.Image) -> Image.Image:

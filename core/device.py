@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from core.atomic import write_text
+from core.errors import UserError
+from core.json_text import read_json
 from core.names import Precision
 
 WORTHWHILE = 1.1  # half-way, in ratios, between the two kinds of CPU that were measured (0.5 and 2.4)
@@ -60,8 +62,8 @@ def best_precision(device: torch.device, cache: Path) -> Precision:
     kind = f"{cpu_name()} {torch.get_num_threads()} {torch.__version__}"
     path = cache / f"bf16-speedup-{re.sub('[^A-Za-z0-9.]+', '-', kind)}.json"
     try:
-        speedup = float(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # not measured yet, or not by us
+        speedup = float(read_json(path))
+    except (UserError, ValueError, TypeError, OverflowError):  # not measured yet, or not by us
         speedup = bf16_speedup()
         cache.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(round(speedup, 2)))

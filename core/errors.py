@@ -3,9 +3,21 @@
 import sys
 from collections.abc import Callable
 
+LONGEST_MESSAGE = 1000  # characters; what is wrong in a file may be as long as the file
+
 
 class UserError(Exception):
-    """Bad input. The message is one line that says what, where and the rule it breaks."""
+    """Bad input. The message is one line that says what, where and the rule it breaks.
+
+    What it quotes may come from a file: line breaks and a terminal's control characters are shown as escapes.
+    """
+
+    def __str__(self) -> str:
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in super().__str__())
+        if len(text) > LONGEST_MESSAGE:
+            half = LONGEST_MESSAGE // 2
+            return f"{text[:half]} ... {text[-half:]}"
+        return text
 
 
 def run_script(main: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,10 +22,13 @@ from core.celeba import CelebA, annotation_files, image_folder, read_celeba, sca
 from core.config import whole
 from core.crop import RESIZED, check_landmarks, crop_face, crop_landmarks, read_face
 from core.errors import UserError
-from core.names import CROP
+from core.json_text import read_json
+from core.names import CROP, LANDMARKS
+from core.patience import first_line
 
 VERSION = 2  # part of every cache's key: raise it when the same input gives other arrays
 LEAST_FACES = 20
+KINDS = {"landmarks": "f", "gender": "i", "identity": "i", "file": "U"}  # of the arrays beside the images
 Progress = Callable[[int, int], None]  # faces done, faces in all
 
 
@@ -129,13 +133,21 @@ def _cached(folder: Path, source: str, build: Callable[[Path], None]) -> Faces:
 
 def _open(folder: Path, source: str) -> Faces:
     try:
-        arrays = {name: np.load(folder / f"{name}.npy") for name in ("landmarks", "gender", "identity", "file")}
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        with warnings.catch_warnings(action="error"):  # numpy's, of headers that it does not write
+            arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in KINDS}
+            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        meta = read_json(folder / "meta.json")
         known, fingerprint = bool(meta["identity_known"]), str(meta["fingerprint"])
+        shapes = {"landmarks": (len(LANDMARKS), 2)}
+        for name, array in arrays.items():
+            if array.dtype.kind != KINDS[name] or array.shape != (len(images), *shapes.get(name, ())):
+                raise ValueError(f"{name} is {array.dtype} {array.shape}")
+        if images.dtype != np.uint8 or images.shape[1:] != (3, CROP, CROP):
+            raise ValueError(f"images are {images.dtype} {images.shape}")
         return Faces(images=images, **arrays, identity_known=known, fingerprint=fingerprint, source=source)
-    except (OSError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: must be a whole cache of faces; delete it to have it remade ({error})") from None
+    except Exception as error:  # a damaged array raises whatever its header makes numpy do
+        reason = f"delete it to have it remade ({first_line(error)})"
+        raise UserError(f"{folder}: must be a whole cache of faces; {reason}") from None
 
 
 def _new_images(folder: Path, count: int) -> NDArray[np.uint8]:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.atomic import write_text
+from core.errors import UserError
 from core.final_test import Measured, TestResult
+from core.json_text import read_json
 from core.kept_predictions import read_predictions, write_predictions
 from core.winner import Winner
 
@@ -22,22 +24,27 @@ def keep_test(folder: Path, result: TestResult) -> None:
     write_text(folder / LIST, json.dumps(listed, indent=2) + "\n")
 
 
-def kept_test(folder: Path, winners: Sequence[Winner]) -> list[Measured] | None:
-    """What :func:`keep_test` left of just these winners and seeds; None if it did not come to that.
+def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> list[Measured] | None:
+    """What :func:`keep_test` left of just these winners and seeds and so many faces; None if it did not come to that.
 
     Raises:
-        UserError: predictions are listed but missing or damaged.
+        UserError: the list, or predictions that are listed, are missing or damaged.
     """
     path = folder / LIST
     if not path.is_file():
         return None
-    listed = json.loads(path.read_text(encoding="utf-8"))
-    if {winner.label: list(winner.replicates) for winner in winners} != {k: v["replicates"] for k, v in listed.items()}:
+    listed = read_json(path)
+    try:
+        seeds = {label: one["replicates"] for label, one in listed.items()}
+        times = {label: float(one["inference_ms"]) for label, one in listed.items()}
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        raise UserError(f"{path}: not the list of what a test measured") from None
+    if {winner.label: list(winner.replicates) for winner in winners} != seeds:
         return None
     measured = []
     for winner in winners:
-        runs = [read_predictions(_place(folder, winner, number)) for number in winner.replicates]
-        measured.append((winner, runs, float(listed[winner.label]["inference_ms"])))
+        runs = [read_predictions(_place(folder, winner, number), faces) for number in winner.replicates]
+        measured.append((winner, runs, times[winner.label]))
     return measured
 
 

@@ -7,6 +7,7 @@ import time
 import uuid
 
 from core.errors import UserError
+from core.json_text import parse_json
 from core.mirror import Mirror
 
 LEASE = "lease.json"
@@ -32,7 +33,7 @@ class Lease:
             OSError: the storage cannot be reached.
         """
         try:
-            found = json.loads(self.mirror.read(LEASE) or b"{}")
+            found = parse_json((self.mirror.read(LEASE) or b"{}").decode())
         except ValueError:  # it says nothing that we wrote
             return {}
         return found if isinstance(found, dict) else {}

@@ -1,7 +1,7 @@
 """CelebA-mini: one image each of as many women as men, a CelebA folder of its own (section II.A)."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,7 @@ def build_mini(
         raise UserError(f"{out}: must be a new or an empty folder, something is there")
     table = read_celeba(source)
     rows = choose_faces(table, people, seed)
+    _check_names([*table.attribute_names, *table.file[rows].tolist()], source)
     # Built in the nearest folder that exists, so that a failure leaves no new parents behind.
     home = next(parent for parent in out.parents if parent.exists())
     try:
@@ -73,6 +74,13 @@ def build_mini(
         raise UserError(f"{out}: cannot be written ({error.strerror})") from None
     men = int(table.gender[rows].sum())
     return MiniSummary(out, len(rows), len(np.unique(table.identity[rows])), len(rows) - men, men)
+
+
+def _check_names(names: Sequence[str], source: Path) -> None:
+    """Raise a UserError for a name that Kaggle's tables can hold and the official ones, which we write, cannot."""
+    for name in names:
+        if len(name.split()) != 1 or not name.isprintable():
+            raise UserError(f"{source}: names of attributes and chosen images must have no spaces, got {name!r}")
 
 
 def choose_faces(table: CelebA, people: int, seed: int) -> NDArray[np.int64]:

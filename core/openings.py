@@ -7,6 +7,7 @@ from typing import Any
 
 from core.atomic import write_text
 from core.errors import UserError
+from core.json_text import read_json
 from core.mirror import Mirror, above
 from core.run_folder import RunFolder
 
@@ -20,10 +21,19 @@ def opened_dates(run: RunFolder) -> list[str]:
     if not path.is_file():
         return []
     try:
-        dates = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        dates = read_json(path)
+    except UserError:
         return [UNKNOWN_DATE]
-    return dates if isinstance(dates, list) and all(isinstance(date, str) for date in dates) else [UNKNOWN_DATE]
+    return [_date(date) for date in dates] if isinstance(dates, list) else [UNKNOWN_DATE]
+
+
+def _date(given: object) -> str:
+    """A date as :func:`record_opening` writes it; what else stands there is shown nowhere."""
+    try:
+        datetime.datetime.fromisoformat(str(given))
+    except (ValueError, RecursionError):
+        return UNKNOWN_DATE
+    return str(given)
 
 
 def record_opening(run: RunFolder) -> list[str]:

@@ -16,9 +16,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.atomic import write_text
+from core.errors import UserError
+from core.json_text import is_number, read_json
 from core.names import HIGHER_IS_BETTER
-from core.patience import Patience, unheard
+from core.patience import Patience, first_line, unheard
 from core.session import DivergedError, Session
+from core.tensor_files import load_tensors
 
 CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing checkpoints, which may hold gigabytes
@@ -123,12 +126,18 @@ class Retraining:
         path = self.folder / "checkpoint.pt"
         if not path.is_file():
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["record"] != self.record:  # another winner had this folder before
-            path.unlink()
-            return
-        self.session.load_state_dict(state["session"])
-        self.best, self.curve = state["best"], state["curve"]
+        try:
+            state = load_tensors(path)
+            if state["record"] != self.record:  # another winner had this folder before
+                path.unlink()
+                return
+            self.session.load_state_dict(state["session"])
+            self.best, self.curve = checked_progress(state, self.session)
+        except torch.OutOfMemoryError:  # no fault of the file
+            raise
+        except Exception as error:  # a damaged file raises torch's, pickle's and zipfile's own types
+            reason = f"not the checkpoint of this retraining ({first_line(error)})"
+            raise UserError(f"{path}: {reason}; without the file the retraining starts over") from None
 
     def _finish(self) -> None:
         partial = self.folder / ".weights.partial"
@@ -149,18 +158,43 @@ class Retraining:
         (self.folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
+def checked_progress(state: dict[str, Any], session: Session) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    """The best tensors and the curve of a checkpoint, whose session is ``session``.
+
+    Raises:
+        ValueError: they are not of this session.
+    """
+    best, curve = dict(state["best"]), list(state["curve"])
+    shapes = {name: tensor.shape for name, tensor in session.learned_tensors().items()}
+    if {name: tensor.shape for name, tensor in best.items()} != shapes:
+        raise ValueError("its best tensors belong to another model")
+    epochs = [row["epoch"] for row in curve if all(map(is_number, row.values()))]
+    if not curve or epochs != list(range(1, session.epoch + 1)) or len(epochs) != len(curve):
+        raise ValueError("its curve is not of the epochs that it has trained")
+    return best, curve
+
+
 def finished_record(folder: Path, record: dict[str, Any]) -> dict[str, Any] | None:
     """The best epoch of a retraining that ended in ``folder`` for this very ``record``, else None.
 
     ``config.json`` is written last, so it says that all else is there.
+
+    Raises:
+        UserError: the file is damaged.
     """
     path = folder / "config.json"
     if not path.is_file():
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_json(path)
+    if not isinstance(found, dict) or not _is_row(found.get("best")):
+        raise UserError(f"{path}: not the record of a retraining; remove {folder} and it starts over")
     best: dict[str, Any] = found.pop("best")
     found.pop("diverged", None)
     return best if found == json.loads(json.dumps(record)) else None
+
+
+def _is_row(best: object) -> bool:
+    return isinstance(best, dict) and all(value is None or is_number(value) for value in best.values())
 
 
 def clear_other(folder: Path, record: dict[str, Any]) -> None:

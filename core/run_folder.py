@@ -12,11 +12,11 @@ from filelock import FileLock, Timeout
 
 from core.atomic import write_text
 from core.errors import UserError
+from core.json_text import read_json
 from core.mirror import Mirror, below
+from core.search_record import check_search_record
 
 CHECKPOINT = "checkpoint.pt"
-WRITTEN = ("plan", "workers", "precision", "data_fingerprint", "split_fingerprint", "weights_sha256")
-"""What every ``search.json`` holds, among other things."""
 
 
 class RunFolder:
@@ -114,14 +114,7 @@ class RunFolder:
         """
         if not self.search.is_file():
             raise UserError(f"{self.path}: no run here (a run's folder holds search.json)")
-        try:
-            data: dict[str, Any] = json.loads(self.search.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.search}: not JSON ({error})") from None
-        missing = [key for key in WRITTEN if not isinstance(data, dict) or key not in data]
-        if missing:
-            raise UserError(f"{self.search}: not written by a search (no {missing[0]!r} in it)")
-        return data
+        return check_search_record(read_json(self.search), str(self.search))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -145,6 +145,8 @@ class Session:
         if set(tensors) != set(state["model"]):
             raise ValueError("this state belongs to another model")
         for name, tensor in tensors.items():
+            if state["model"][name].shape != tensor.shape:  # copy_ would stretch it
+                raise ValueError(f"{name} of this state has another shape")
             tensor.copy_(state["model"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = int(state["epoch"])

@@ -130,7 +130,7 @@ class Keeper:
         with reaching(self.mirror.url):
             there = self.mirror.read(self.run.search.name) is not None
             before = self.lease.take()
-            if there and not (owner.is_file() and owner.read_text(encoding="utf-8").strip() == before):
+            if there and not (owner.is_file() and owner.read_bytes().strip() == before.encode()):
                 self._forget()  # another machine has worked on it since
             # Before the copying: what it leaves undone if it is cut off, the next time does.
             write_text(owner, self.lease.identity)

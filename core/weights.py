@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 
 from core.errors import UserError
+from core.tensor_files import load_tensors
 from core.vgg import normalised, vgg16_features
 
 HEAD_LAYERS = ("classifier.0", "classifier.3")  # the two hidden layers of ImageNet's own head
@@ -104,7 +105,7 @@ def weights_from_file(path: Path) -> Weights:
         else:
             with warnings.catch_warnings():  # about pickle's protocol, which a user of the file cannot change
                 warnings.filterwarnings("ignore", message="Detected pickle protocol")
-                tensors = torch.load(path, map_location="cpu", weights_only=True)
+                tensors = load_tensors(path)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a readable weights file ({_first_line(error)})") from error
     except Exception as error:  # torch.load raises pickle's own error class for code in the file

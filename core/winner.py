@@ -1,25 +1,28 @@
 """Winners as a search left them: found, checked, read back and made into models."""
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from core.config import Config, config_from_flat
+from core.config import Config, config_from_flat, shown
 from core.errors import UserError
+from core.json_text import read_json
 from core.models import FaceModel
 from core.names import MEAN_FACE, Architecture
 from core.preparation import Reporter
 from core.run_folder import RunFolder
 from core.weights import Weights, weights_from_file
+
+SCORES = ("val_", "relative_error", "best_epoch")  # what the names of columns with scores begin with
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +65,16 @@ def _candidates(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path)
         models = table[table["model"] != MEAN_FACE]
         whole = {name: models[name].astype("Int64").astype("int64") for name in ("rank", "trial", "seeds")}
-        return models.assign(**whole)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        scores = {str(name): models[name].astype("float64") for name in models if str(name).startswith(SCORES)}
+        models = models.assign(**whole, **scores)
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise UserError(f"{path}: not the table of winners that a search writes ({_first_line(error)})") from None
+    for label in map(str, models["model"]):  # it names a folder
+        if not re.fullmatch(f"({'|'.join(Architecture)})(-[0-9]{{1,4}})?", label):
+            raise UserError(f"{path}: a model must be one of {', '.join(Architecture)}, got {shown(label)}")
+    if not models["model"].is_unique:
+        raise UserError(f"{path}: a model must be listed once")
+    return models
 
 
 def _read(run: RunFolder, row: dict[str, Any]) -> Winner:
@@ -96,18 +106,19 @@ def _seed_folders(place: Path) -> dict[int, Path]:
 def _record(path: Path) -> tuple[object, Config]:
     """The trial and the configuration that a seed was retrained from."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         return record["trial"], config_from_flat(record["config"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
+    except (KeyError, TypeError, UserError) as error:
         raise UserError(f"{path}: not the record of a retrained winner ({_first_line(error)})") from None
 
 
 def _curve(path: Path) -> pd.DataFrame:
     try:
         curve = pd.read_csv(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: not a learning curve ({_first_line(error)})") from None
-    if curve.empty or "epoch" not in curve or curve.select_dtypes("number").shape != curve.shape:
+    whole = not curve.empty and "epoch" in curve and curve.select_dtypes("number").shape == curve.shape
+    if not whole or np.isinf(curve.to_numpy(dtype=np.float64)).any() or curve["epoch"].isna().any():
         raise UserError(f"{path}: not a learning curve (it must have a row of numbers for each epoch)")
     return curve
 
@@ -136,7 +147,7 @@ def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.de
         model = FaceModel(
             settings.architecture, settings.frozen_blocks, settings.head_width, settings.dropout, settings.d_k
         )
-    learned = _learned(folder / "weights.safetensors", model.learned_tensors())
+    learned = read_learned(folder / "weights.safetensors", model.learned_tensors())
     started = {f"features.{name}": tensor for name, tensor in backbone.features.items()}
     model.load_state_dict({**started, **learned}, assign=True)
     model.features.to(memory_format=torch.channels_last)
@@ -156,7 +167,12 @@ def check_weights(winners: Sequence[Winner], backbone: Weights, report: Reporter
         progress(done, len(folders))
 
 
-def _learned(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+def read_learned(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a winner's weights file as float32, in the names and shapes of ``expected``.
+
+    Raises:
+        UserError: the file is damaged or of another model.
+    """
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:

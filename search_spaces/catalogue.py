@@ -26,7 +26,9 @@ def find_space(name: str) -> Space:
     path = Path(name)
     if path.suffix == ".json" and path.is_file():
         try:
-            return space_from_text(path.read_text(encoding="utf-8", errors="replace"), name)
+            return space_from_text(path.read_text(encoding="utf-8"), name)
         except OSError as error:
             raise UserError(f"{name}: cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name}: must be UTF-8 text ({error})") from None
     raise UserError(f"unknown space {name!r}; must be one of {', '.join(SPACES)} or a .json file that describes one")

@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.config import shown
 from core.errors import UserError
+from core.json_text import is_number
 
 Value = str | int | float | bool
 
@@ -54,8 +56,10 @@ class Choice:
     values: tuple[Value, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.values, tuple):
+            raise UserError(f"a choice needs a list of values, got {shown(self.values)}")
         if len(self.values) == 0 or len(set(self.values)) < len(self.values):
-            raise UserError(f"a choice needs values that differ, got {list(self.values)}")
+            raise UserError(f"a choice needs values that differ, got {shown(list(self.values))}")
 
     def __contains__(self, value: object) -> bool:
         return value in self.values
@@ -74,7 +78,9 @@ def ends_of(parameter: Parameter) -> tuple[Value, ...]:
 
 
 def _check_bounds(low: float, high: float, log: bool) -> None:
-    if isinstance(low, bool) or isinstance(high, bool) or not (math.isfinite(low) and math.isfinite(high)):
-        raise UserError(f"bounds must be finite numbers, got {low!r} and {high!r}")
+    if not all(is_number(bound) and math.isfinite(bound) for bound in (low, high)):
+        raise UserError(f"bounds must be finite numbers, got {shown(low)} and {shown(high)}")
+    if not isinstance(log, bool):
+        raise UserError(f"log must be true or false, got {shown(log)}")
     if low >= high or (log and low <= 0):
-        raise UserError(f"bounds must rise{' from above 0' if log else ''}, got {low} to {high}")
+        raise UserError(f"bounds must rise{' from above 0' if log else ''}, got {shown(low)} to {shown(high)}")

@@ -1,13 +1,13 @@
 """A search space is a value: named parameters with inclusive bounds, conditions, and settings that stay fixed."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from core.config import check_value
+from core.config import check_value, shown
 from core.errors import UserError
+from core.json_text import parse_json
 from search_spaces.parameter import KINDS, Choice, Parameter, Value, ends_of
 
 
@@ -103,7 +103,7 @@ class Space:
         return replace(
             self,
             parameters=parameters,
-            cells=tuple(cell for i, cell in enumerate(cells) if cell not in cells[:i]),
+            cells=tuple({tuple(sorted(cell.items())): cell for cell in cells}.values()),
             conditions={key: c for key, c in conditions.items() if key not in unreachable},
             fixed=fixed,
         )
@@ -148,33 +148,50 @@ def space_from_json(data: Any) -> Space:
         UserError: not such a description.
     """
     try:
-        parameters: dict[str, Parameter] = {}
-        for key, given in data["parameters"].items():
-            options: dict[str, Any] = {
-                name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name != "kind"
-            }
-            parameters[key] = KINDS[given["kind"]](**options)
-        conditions = {
-            key: Condition(str(given["parent"]), tuple(given["values"]))
-            for key, given in data.get("conditions", {}).items()
-        }
-        return Space(
-            str(data["name"]),
-            str(data.get("summary", "")),
-            parameters,
-            conditions,
-            dict(data["fixed"]),
-            tuple(dict(cell) for cell in data.get("cells", ())),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        return _described(data)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"not a search space: {type(error).__name__} {error}") from None
+
+
+def _described(data: Any) -> Space:
+    parameters: dict[str, Parameter] = {}
+    for key, given in data["parameters"].items():
+        options: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name != "kind"
+        }
+        parameters[key] = KINDS[given["kind"]](**options)
+    conditions = {
+        key: Condition(str(given["parent"]), tuple(_listed(given["values"])))
+        for key, given in data.get("conditions", {}).items()
+    }
+    return Space(
+        _word(data["name"]),
+        _word(data.get("summary", "")),
+        parameters,
+        conditions,
+        dict(data["fixed"]),
+        tuple(dict(cell) for cell in _listed(data.get("cells", []))),
+    )
+
+
+def _word(given: Any) -> str:
+    if not isinstance(given, str):
+        raise UserError(f"not a search space: its name and summary must be text, got {shown(given)}")
+    return given
+
+
+def _listed(given: Any) -> list[Any] | tuple[Any, ...]:
+    """A list; text would be taken apart into its letters."""
+    if not isinstance(given, list | tuple):
+        raise UserError(f"not a search space: values and cells must be lists, got {shown(given)}")
+    return given
 
 
 def space_from_text(text: str, place: str) -> Space:
     """A space from JSON text; ``place`` names it in errors."""
     try:
-        return space_from_json(json.loads(text))
+        return space_from_json(parse_json(text))
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
-    except (ValueError, RecursionError) as error:  # json's own errors, and numbers of more digits than Python converts
+    except ValueError as error:
         raise UserError(f"{place}: not JSON ({error})") from None

@@ -75,7 +75,7 @@ def write_run(
     path.mkdir(parents=True)
     search = {
         "plan": plan,
-        "workers": {},
+        "workers": {"count": 1, "threads": 1, "gpus": 0.0},
         "precision": "fp32",
         "faces": len(faces),
         "data_fingerprint": faces.fingerprint,

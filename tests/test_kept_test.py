@@ -20,7 +20,7 @@ def result_of(*winners):
 def test_what_was_measured_comes_back_in_the_order_of_winners_and_seeds(tmp_path):
     winners = [made_winner("multitask"), made_winner("attention", architecture="attention")]
     keep_test(tmp_path, result_of(*winners))
-    found = kept_test(tmp_path, winners[::-1])
+    found = kept_test(tmp_path, winners[::-1], 6)
     assert [winner.label for winner, _, _ in found] == ["attention", "multitask"]
     for _, runs, milliseconds in found:
         assert milliseconds == 12.5
@@ -29,9 +29,9 @@ def test_what_was_measured_comes_back_in_the_order_of_winners_and_seeds(tmp_path
 
 def test_without_its_list_or_with_other_seeds_nothing_was_kept(tmp_path):
     winner = made_winner("multitask")
-    assert kept_test(tmp_path, [winner]) is None
+    assert kept_test(tmp_path, [winner], 6) is None
     keep_test(tmp_path, result_of(winner))
-    assert kept_test(tmp_path, [made_winner("multitask", replicates=(0, 1))]) is None
+    assert kept_test(tmp_path, [made_winner("multitask", replicates=(0, 1))], 6) is None
 
 
 def test_a_listed_prediction_that_is_gone_is_a_clear_error(tmp_path):
@@ -39,4 +39,15 @@ def test_a_listed_prediction_that_is_gone_is_a_clear_error(tmp_path):
     keep_test(tmp_path, result_of(winner))
     (tmp_path / "multitask/seed-2/predictions.npz").unlink()
     with pytest.raises(UserError, match="seed-2"):
-        kept_test(tmp_path, [winner])
+        kept_test(tmp_path, [winner], 6)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "7", "[]", '{"multitask": 3}', '{"multitask": {"replicates": [0, 2]}}', "[" * 9999]
+)
+def test_a_damaged_list_is_a_clear_error(tmp_path, content):
+    winner = made_winner("multitask")
+    keep_test(tmp_path, result_of(winner))
+    (tmp_path / "measured.json").write_text(content)
+    with pytest.raises(UserError, match=r"measured\.json: not "):
+        kept_test(tmp_path, [winner], 6)

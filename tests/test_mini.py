@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_celeba import Row, rows, write_celeba, write_txt
+from tiny_celeba import Row, rows, write_celeba, write_csv, write_images, write_txt
 
 from core.celeba import read_celeba
 from core.errors import UserError
@@ -108,3 +108,17 @@ def test_the_real_excerpt_gives_the_papers_500_faces(tmp_path: Path) -> None:
     assert (summary.faces, summary.identities, summary.women, summary.men) == (500, 500, 250, 250)
     with Image.open(next((tmp_path / "mini" / "img_align_celeba").iterdir())) as image:
         assert image.size == (178, 218)
+
+
+def test_a_name_with_a_space_which_the_official_tables_cannot_hold_is_refused(tmp_path: Path) -> None:
+    table = rows()
+    write_images(tmp_path / "kaggle", table)
+    write_csv(tmp_path / "kaggle", table)
+    for path in (tmp_path / "kaggle").glob("*.csv"):
+        path.write_text(path.read_text().replace("000001.jpg", "000001 a.jpg"))
+    image = tmp_path / "kaggle/img_align_celeba/000001.jpg"
+    image.rename(image.with_name("000001 a.jpg"))
+    assert len(read_celeba(tmp_path / "kaggle").file) == 24
+    with pytest.raises(UserError, match=r"must have no spaces, got '000001 a\.jpg'"):
+        build_mini(tmp_path / "kaggle", tmp_path / "mini", 24)
+    assert not (tmp_path / "mini").exists()

@@ -9,7 +9,7 @@ from core.run_folder import RunFolder
 
 SEARCH = {
     "plan": {},
-    "workers": {},
+    "workers": {"count": 1, "threads": 1, "gpus": 0.0},
     "precision": "fp32",
     "weights_sha256": "w",
     "data_fingerprint": "d",
@@ -80,3 +80,11 @@ def test_steps_of_a_replication_and_runs_beside_it_know_of_each_other(tmp_path: 
     assert opened_elsewhere(paper, SEARCH) == beside
     assert opened_elsewhere(other, SEARCH) == {"paper": ["2026-01-01"], "paper/table2": ["2026-01-02"]}
     assert opened_elsewhere(step, SEARCH) == {"other": ["2026-01-03"], "paper": ["2026-01-01"]}
+
+
+def test_what_is_no_date_is_shown_nowhere(tmp_path: Path) -> None:
+    run = made(tmp_path, "a", json.dumps(["2026-01-01", "\x1b[2J", None, ["2026"], "2026-01-02T03:04:05+00:00"]))
+    unknown = [UNKNOWN_DATE] * 3
+    assert opened_dates(run) == ["2026-01-01", *unknown, "2026-01-02T03:04:05+00:00"]
+    assert record_opening(run)[1:4] == unknown
+    assert len(opened_dates(run)) == 6

@@ -46,3 +46,27 @@ def test_a_grid_plan_survives_json():
 def test_a_grid_that_cannot_be_is_a_clear_error(make, rule):
     with pytest.raises(UserError, match=rule):
         make()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("trials", "16"),
+        ("trials", 5.5),
+        ("epochs", True),
+        ("drawn_faces", "700"),
+        ("data", 3),
+        ("weights", None),
+        ("seed", 10**5000),
+        ("space", []),
+        ("sampler", []),
+        ("reduction", "3"),
+        ("time_budget", "3"),
+    ],
+    ids=range(11),
+)
+def test_a_value_of_another_kind_in_a_plans_file_is_one_line_that_names_the_file(key, value):
+    plan = Plan(SPACES["gender"].to_json(), Profile.FAST).to_json()
+    with pytest.raises(UserError, match=r"^search\.json: ") as error:
+        plan_from_json(plan | {key: value}, "search.json")
+    assert len(str(error.value)) < 300

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from core.config import config_from_flat
+from core.errors import UserError
 from core.examples import Examples
 from core.retraining import Objective, Retraining, clear_other, finished_record
 from core.session import DivergedError, Session
@@ -133,3 +134,43 @@ def test_a_retraining_that_diverges_at_once_has_nothing_to_keep(weights, activat
     with pytest.raises(DivergedError):
         run.run_epoch()
     assert finished_record(tmp_path, RECORD) is None
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, -1])
+def test_a_damaged_checkpoint_is_one_line_that_says_what_helps(weights, activations, tmp_path, keep):
+    killed = retraining(weights, activations, tmp_path)
+    killed.run_epoch()
+    killed.checkpoint()
+    path = tmp_path / "checkpoint.pt"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
+    with pytest.raises(UserError, match=r"checkpoint\.pt: not the checkpoint of this retraining .*starts over"):
+        retraining(weights, activations, tmp_path)
+    path.unlink()
+    assert retraining(weights, activations, tmp_path).session.epoch == 0
+
+
+@pytest.mark.parametrize("change", ["curve", "best", "model", "epoch"])
+def test_a_checkpoint_whose_parts_do_not_fit_is_refused(weights, activations, tmp_path, change):
+    killed = retraining(weights, activations, tmp_path)
+    killed.run_epoch()
+    killed.checkpoint()
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    name = next(iter(state["best"]))
+    if change == "curve":
+        state["curve"] = []
+    elif change == "epoch":
+        state["session"]["epoch"] = 2
+    else:
+        tensors = state["best"] if change == "best" else state["session"]["model"]
+        tensors[name] = tensors[name][:1]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(UserError, match="not the checkpoint of this retraining"):
+        retraining(weights, activations, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"best": 3}', '{"best": {"epoch": "1"}}', "[" * 9999])
+def test_a_damaged_record_is_one_line_that_names_it(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"config\.json: not "):
+        finished_record(tmp_path, RECORD)

@@ -156,3 +156,54 @@ def test_a_cell_outside_its_space_is_a_clear_error(cell):
 def test_a_grid_refuses_the_same_cell_twice():
     with pytest.raises(UserError, match="a cell twice"):
         Space("s", "", {"d_k": Choice((32, 64))}, fixed={"architecture": "attention"}, cells=({"d_k": 32},) * 2)
+
+
+GENDER_JSON = SPACES["gender"].to_json()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        ({"d_k": {"kind": "choice", "values": "12"}}, "a choice needs a list of values, got '12'"),
+        ({"d_k": {"kind": "int", "low": "1", "high": 2}}, "bounds must be finite numbers"),
+        ({"d_k": {"kind": "int", "low": 1, "high": 2, "log": "yes"}}, "log must be true or false"),
+        ({"d_k": {"kind": "int", "low": 1, "high": 10**5000}}, "not a search space"),
+        ({"lr": {"kind": "float", "low": float("nan"), "high": 1}}, "bounds must be finite numbers"),
+        ({"d_k": {"kind": "choice", "values": [[1]]}}, "not a search space"),
+        ([], "not a search space"),
+    ],
+)
+def test_parameters_of_another_form_are_refused(parameters, rule):
+    with pytest.raises(UserError, match=rule):
+        space_from_json(GENDER_JSON | {"parameters": parameters})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": 3},
+        {"summary": ["a"]},
+        {"cells": "ab"},
+        {"conditions": {"lr": {"parent": "optimizer", "values": "adam"}}},
+    ],
+)
+def test_words_and_lists_must_be_words_and_lists(changed):
+    with pytest.raises(UserError, match="not a search space: "):
+        space_from_json(GENDER_JSON | changed)
+
+
+def test_a_file_that_is_not_utf8_or_names_a_key_twice_is_refused(tmp_path):
+    path = tmp_path / "space.json"
+    path.write_bytes(b'{"name": "\xff"}')
+    with pytest.raises(UserError, match=r"space\.json: must be UTF-8"):
+        find_space(str(path))
+    path.write_text('{"name": "a", "name": "b"}')
+    with pytest.raises(UserError, match=r"space\.json: not JSON \(key 'name' is given twice\)"):
+        find_space(str(path))
+
+
+def test_a_grid_of_more_cells_than_a_search_can_have_is_refused_before_it_fills_the_memory():
+    keys = ("d_k", "head_width", "batch_size", "split_seed")
+    space = Space("big", "", {key: Choice(tuple(range(1, 1001))) for key in keys}, fixed={"architecture": "attention"})
+    with pytest.raises(UserError, match="a grid must have at most 1000000 cells"):
+        grid_of(space)

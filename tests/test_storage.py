@@ -7,13 +7,13 @@ import time
 from functools import partial
 
 import pytest
+from test_openings import SEARCH
 
 import core.storage
 from core import lease
 from core.errors import UserError
 from core.mirror import below
 from core.patience import Patience
-from core.run_folder import WRITTEN
 from core.storage import Storage
 
 
@@ -35,7 +35,7 @@ def begun(place, cache, name="a"):
     storage = Storage(place, cache)
     run = storage.new_run(name, "x")
     run.path.mkdir(parents=True)
-    run.write_search(dict.fromkeys(WRITTEN, ""))
+    run.write_search(SEARCH)
     return storage, run
 
 

@@ -176,3 +176,34 @@ def test_a_damaged_backbone_is_named(run: RunFolder, weights: Weights, damage: C
     with pytest.raises(UserError) as caught:
         read_backbone(run)
     assert str(caught.value).startswith(f"{run.backbone}: ")
+
+
+def test_a_model_that_names_a_place_outside_the_run_is_refused(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    write_seed(RunFolder(tmp_path / "other"), "gender", 0, architecture="gender")
+    for label in ("../../other/winners/gender", "", "gender/../gender", "/etc", "gender-2-3"):
+        write_winners(run, [(label, 1, 1, 1)])
+        with pytest.raises(UserError, match=r"winners\.csv: a model must be one of gender, landmarks"):
+            read_winners(run)
+
+
+def test_a_model_that_is_listed_twice_or_has_words_for_scores_is_refused(tmp_path):
+    run = RunFolder(tmp_path)
+    write_seed(run, "gender", 0, architecture="gender")
+    write_winners(run, [("gender", 1, 1, 1), ("gender", 1, 1, 1)])
+    with pytest.raises(UserError, match=r"winners\.csv: a model must be listed once"):
+        read_winners(run)
+    write_winners(run, [("gender", 1, 1, 1)])
+    run.winners.write_text(run.winners.read_text().replace("7.5", "good"))
+    with pytest.raises(UserError, match=r"winners\.csv: not the table of winners"):
+        read_winners(run)
+
+
+def test_an_infinite_curve_is_refused(tmp_path):
+    run = RunFolder(tmp_path)
+    folder = write_seed(run, "gender", 0, architecture="gender")
+    write_winners(run, [("gender", 1, 1, 1)])
+    (folder / "curve.csv").write_text("epoch,val_loss\n1,inf\n")
+    with pytest.raises(UserError, match=r"curve\.csv: not a learning curve"):
+        read_winners(run)

@@ -1,6 +1,5 @@
 """Starting Ray on this machine, or joining a cluster."""
 
-import json
 import logging
 import math
 import os
@@ -16,6 +15,7 @@ from ray._private import ray_constants
 from ray._private.services import find_bootstrap_address
 
 from core.errors import UserError
+from core.json_text import read_json
 from core.patience import Say, unheard
 from tune.nodes import wait_for_nodes
 
@@ -170,7 +170,7 @@ def read_growth(path: Path) -> Growth | None:
     Node types whose cores are not known before they run count as nothing.
     """
     try:
-        config = json.loads(path.expanduser().read_text(encoding="utf-8"))
+        config = read_json(path.expanduser())
         types = config["available_node_types"]
         head, most = config["head_node_type"], int(config["max_workers"])
         least, cores, gpus, node_cores, nodes = 1, 0, 0.0, 0, 0
@@ -182,7 +182,7 @@ def read_growth(path: Path) -> Growth | None:
             gpus += count * float(resources.get("GPU", 0))
             node_cores = max(node_cores, int(resources.get("CPU", 0)))
             nodes += count * (int(resources.get("CPU", 0)) > 0)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (UserError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None  # no such file, or of another form than we know
     return Growth(least, cores, gpus, node_cores, nodes)
 

@@ -13,12 +13,10 @@ import pandas as pd
 
 from core.atomic import append_line, cut_half_line, write_text
 from core.config import KEYS
-from core.names import METRICS, RELATIVE_ERROR
 from core.patience import HASTE, Patience
 from core.retraining import Objective
+from tune.recorded_curves import CURVE_COLUMNS, METRIC_COLUMNS, read_curves
 
-METRIC_COLUMNS = (*(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR), RELATIVE_ERROR)
-CURVE_COLUMNS = ("trial", "epoch", "train_loss", *METRIC_COLUMNS, "seconds_per_epoch")
 REWRITE_SECONDS = 1.0
 REWRITE_SHARE = 0.05  # of the time at most goes into rewriting trials.csv, which takes longer the more there are
 
@@ -91,17 +89,20 @@ class Ledger:
         append_line(self.curves_path, line)
 
     def restore_curves(self) -> None:
-        """Give every known trial the epochs that ``curves.csv`` has of it, and drop a line that was cut off."""
+        """Give every known trial the epochs that ``curves.csv`` has of it, and drop a line that was cut off.
+
+        Raises:
+            UserError: the file is not what :meth:`record` wrote; it is left as it is.
+        """
         if not self.curves_path.is_file():
             return
+        epochs = read_curves(self.curves_path)
         with self.curves_path.open("r+b") as file:
             cut_half_line(file)
-        for row in csv.DictReader(self.curves_path.read_text(encoding="utf-8").splitlines()):
-            number = int(row["trial"])
-            if number in self.entries:
-                parsed = {k: float(v) for k, v in row.items() if v} | {"trial": number, "epoch": int(row["epoch"])}
-                curve = self.entries[number].curve
-                self.entries[number].curve = [old for old in curve if old["epoch"] < parsed["epoch"]] + [parsed]
+        for row in epochs:
+            if row["trial"] in self.entries:
+                entry = self.entries[row["trial"]]
+                entry.curve = [old for old in entry.curve if old["epoch"] < row["epoch"]] + [row]
 
     def forget_curve(self, number: int) -> None:
         """The trial starts over."""

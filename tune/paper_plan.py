@@ -17,7 +17,7 @@ from search_spaces.paper import (
     PAPER_MULTITASK,
 )
 from search_spaces.space import Space
-from tune.plan import PROFILES, Plan, Profile, grid_options, settled_space
+from tune.plan import PROFILES, Plan, Profile, check_count, grid_options, settled_space
 
 PAPER_PROTOCOL: dict[str, Any] = {
     "epochs": 10,
@@ -76,8 +76,7 @@ class PaperPlan:
 
     def __post_init__(self) -> None:
         for name, most in {"seeds": 1000, "epochs": 10**5, "final_epochs": 10**5}.items():
-            if not 1 <= getattr(self, name) <= most:
-                raise UserError(f"--{name.replace('_', '-')} must be from 1 to {most}, got {getattr(self, name)}")
+            check_count(name, getattr(self, name), 1, most)
         varied = {key for step in STEPS for key in step.space.parameters} | {"architecture"}
         fixed = sorted(varied & set(self.settings))
         if fixed:
@@ -116,7 +115,9 @@ def paper_plan_from_json(data: Any, place: str) -> PaperPlan:
         values = {key: value for key, value in data.items() if key != "paper"}
         values |= {"profile": Profile(data["profile"]), "follow": Follow(data["follow"])}
         return PaperPlan(**values)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{place}: not the plan of a replication of the paper ({error})") from None
 
 

@@ -37,7 +37,9 @@ def report_replication(
     """Test the four finals, once, and write everything that a reader wants; the conclusions."""
     search = run.read_search()
     truth, seeds = protocol.validation(), protocol.plan.seeds
-    of_tables = [table_conclusion(result.step.number, result.cells(), seeds, truth) for result in results]
+    of_tables = [
+        table_conclusion(result.step.number, result.cells(len(truth.gender)), seeds, truth) for result in results
+    ]
     tested = _tested(run, search, protocol, results, cache, say)
     conclusions = [*of_tables, *_of_models(tested)]
     tables = _tables(protocol, results, tested)
@@ -64,7 +66,7 @@ def _tested(
 ) -> TestResult:
     """The test of the four finals: as an earlier process left it whole, or made now."""
     first, winners = protocol.first, [result.winner for result in results]
-    measured = kept_test(run.test, winners)
+    measured = kept_test(run.test, winners, len(first.split.test))
     if measured is not None:
         return scored_test(measured, first.faces, first.split, Counter)
     backbone = read_backbone(results[0].run)

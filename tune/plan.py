@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from core.config import check_value
+from core.config import check_value, shown
 from core.errors import UserError
 from core.names import METRICS, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
 from core.preparation import DRAWN
@@ -32,6 +32,12 @@ PROFILES: dict[Profile, dict[str, Value]] = {
     Profile.PAPER: {"frozen_blocks": 0, "head_width": 4096, "landmark_start": "torch"},
     Profile.FAST: {"frozen_blocks": 5, "head_width": 512, "landmark_start": "mean_face"},
 }
+
+
+def check_count(name: str, value: Any, low: int, high: int) -> None:
+    """Raise a UserError unless the option ``name`` is an integer from ``low`` to ``high``; files may hold anything."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise UserError(f"--{name.replace('_', '-')} must be from {low} to {high}, got {shown(value)}")
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,11 @@ class Plan:
         rules |= {"retrain_seeds": (1, 1000), "seed": (0, 2**32 - 1), "grace": (1, 10**5), "max_failures": (0, 10**6)}
         rules |= {"replicates": (1, 1000)}
         for name, (low, high) in rules.items():
-            if not low <= getattr(self, name) <= high:
-                raise UserError(f"--{name.replace('_', '-')} must be from {low} to {high}, got {getattr(self, name)}")
+            check_count(name, getattr(self, name), low, high)
+        check_count("drawn_faces", self.drawn_faces, 1, 10**6)  # the faces have a rule of their own
+        for name in ("data", "weights"):
+            if not isinstance(getattr(self, name), str):
+                raise UserError(f"--{name} must be text, got {shown(getattr(self, name))}")
         if self.time_budget is not None and not 0 < self.time_budget < math.inf:
             raise UserError(f"--time-budget must be seconds above 0, got {self.time_budget}")
         if not 1 < self.reduction < math.inf:
@@ -181,5 +190,7 @@ def plan_from_json(data: Mapping[str, Any], place: str) -> Plan:
     try:
         values = {**data, "profile": Profile(data["profile"]), "sampler": Sampler(data["sampler"])}
         return Plan(**values)
-    except (TypeError, ValueError, KeyError) as error:
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
         raise UserError(f"{place}: its plan cannot be read ({error})") from None

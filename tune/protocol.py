@@ -53,14 +53,15 @@ class StepResult:
             curves.setdefault(self._label(entry.config), []).append(pd.DataFrame(entry.curve))
         return curves
 
-    def cells(self) -> list[Cell]:
-        """The cells with what they predicted for the validation faces."""
+    def cells(self, faces: int) -> list[Cell]:
+        """The cells with what they predicted for the validation faces, of which there are so many."""
         found: dict[str, Cell] = {}
         for entry in self._trained():
             label = self._label(entry.config)
             config = config_from_flat({**self.plan.search_space().fixed, **entry.config})
             cell = found.setdefault(label, Cell(label, config, ()))
-            found[label] = replace(cell, runs=(*cell.runs, read_predictions(self.run.trial(entry.number))))
+            run = read_predictions(self.run.trial(entry.number), faces)
+            found[label] = replace(cell, runs=(*cell.runs, run))
         return list(found.values())
 
     def final_runs(self) -> pd.DataFrame:

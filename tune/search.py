@@ -8,6 +8,7 @@ from ray.tune.stopper import CombinedStopper
 
 from core.errors import UserError
 from core.patience import Patience, Say, unheard
+from core.retraining import Objective
 from core.run_folder import RunFolder
 from tune.asha import ResumableAsha
 from tune.board import Board
@@ -44,6 +45,22 @@ def workload_of(plan: Plan, materials: Materials) -> Workload:
     )
 
 
+def restored_ledger(run: RunFolder, study: Study, objective: Objective, patience: Patience) -> Ledger:
+    """The ledger with all that the run's folder knows.
+
+    Raises:
+        UserError: the journal or the curves are damaged.
+    """
+    ledger = Ledger(run.trials, run.curves, objective, patience)
+    for number, parameters in study.known().items():
+        ledger.add(number, parameters)
+    ledger.restore_curves()
+    for number, (status, reason) in study.ended().items():
+        ledger.entries[number].status = Status(status or Status.FAILED)
+        ledger.entries[number].reason = reason
+    return ledger
+
+
 class Search:
     """The trials of one run: those it has already had, and the ones that are left.
 
@@ -60,19 +77,8 @@ class Search:
         self.workload = workload_of(plan, materials)
         self.objective = plan.aim()
         self.study = Study(run.journal, plan.search_space(), plan.sampler, plan.seed, self.patience)
-        self.ledger = self._restored_ledger()
+        self.ledger = restored_ledger(run, self.study, self.objective, self.patience)
         self.past = self.ledger.count(*ENDED)
-
-    def _restored_ledger(self) -> Ledger:
-        """The ledger with all that the run's folder knows."""
-        ledger = Ledger(self.run.trials, self.run.curves, self.objective, self.patience)
-        for number, parameters in self.study.known().items():
-            ledger.add(number, parameters)
-        ledger.restore_curves()
-        for number, (status, reason) in self.study.ended().items():
-            ledger.entries[number].status = Status(status or Status.FAILED)
-            ledger.entries[number].reason = reason
-        return ledger
 
     def go(self) -> Ledger:
         """Run what is left of the search.

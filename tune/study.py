@@ -1,24 +1,21 @@
 """The Optuna study of a search: what was chosen for each trial and how it ended, in a journal that survives a crash."""
 
 import logging
-import os
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from core.atomic import cut_half_line
 from core.patience import HASTE, Patience
 from core.seeds import derived_seed
 from search_spaces.grid import grid_of
 from search_spaces.parameter import Choice, Int, Parameter
 from search_spaces.space import Space
+from tune.journal import OwnStorage, PatientBackend, check_trials, mend, reading
 
 STUDY_NAME = "tandem"
 
@@ -43,41 +40,6 @@ def _fixed_sampler(parameters: dict[str, Any]) -> optuna.samplers.BaseSampler:
     return optuna.samplers.PartialFixedSampler(parameters, optuna.samplers.RandomSampler(seed=0))
 
 
-class PatientBackend(JournalFileBackend):
-    """Optuna's journal on storage that may be full or away for a while."""
-
-    def __init__(self, journal: Path, patience: Patience) -> None:
-        self.journal = journal
-        self.patience = patience
-        super().__init__(str(journal))
-
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # a list will do
-        """Records from this one on."""
-        return iter(self.patience(lambda: list(super(PatientBackend, self).read_logs(log_number_from)), self.journal))
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write records, all or none."""
-        start: list[int] = []
-
-        def append() -> None:
-            _mend(self.journal)
-            start.append(self.journal.stat().st_size)
-            os.truncate(self.journal, start[0])  # an attempt before this one may have written some of them
-            super(PatientBackend, self).append_logs(logs)
-
-        self.patience(append, self.journal)
-
-
-class OwnStorage(JournalStorage):
-    """Optuna's storage of a study whose trials are all drawn here."""
-
-    def get_all_trials(
-        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
-    ) -> list[optuna.trial.FrozenTrial]:
-        """Trials in these states. Nobody queues trials here, and Optuna would look through all of them at each draw."""
-        return [] if states == (TrialState.WAITING,) else super().get_all_trials(study_id, deepcopy, states)
-
-
 class Study:
     """Trials by number: drawn from a space, and told how they ended.
 
@@ -89,25 +51,29 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("optuna").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of two samplers that we use
-        _mend(journal)
+        self.journal = journal
         self.space = space
         self.sampler = sampler
         self.seed = seed
         self.cells = grid_of(space) if sampler is Sampler.GRID else []
-        self.study = optuna.create_study(
-            storage=OwnStorage(PatientBackend(journal.resolve(), patience)),
-            study_name=STUDY_NAME,
-            load_if_exists=True,
-            direction="minimize",
-        )
-        # Optuna makes a list of all trials whenever it is asked for one of them, so what is needed often is kept here.
-        self.drawn = len(self.study.get_trials(deepcopy=False))
+        with reading(journal):
+            mend(journal)
+            self.study = optuna.create_study(
+                storage=OwnStorage(PatientBackend(journal.resolve(), patience)),
+                study_name=STUDY_NAME,
+                load_if_exists=True,
+                direction="minimize",
+            )
+            # Optuna lists all trials whenever it is asked for one of them, so what is needed often is kept here.
+            self.drawn = len(self.study.get_trials(deepcopy=False))
+            check_trials(self.study, space, journal)
         self.open: dict[int, optuna.trial.Trial] = {}
 
     def known(self) -> dict[int, dict[str, Any]]:
         """Parameters of every trial so far, by number."""
         trials = self.study.get_trials(deepcopy=False)
-        return {t.number: dict(t.params) if t.state.is_finished() else self._completed(t) for t in trials}
+        with reading(self.journal):
+            return {t.number: dict(t.params) if t.state.is_finished() else self._completed(t) for t in trials}
 
     def _completed(self, frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
         """The parameters of a trial that may have been cut off while they were drawn: Optuna keeps the known ones."""
@@ -194,14 +160,3 @@ def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution
     if isinstance(parameter, Int):
         return optuna.distributions.IntDistribution(parameter.low, parameter.high, log=parameter.log)
     return optuna.distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-
-
-def _mend(journal: Path) -> None:
-    """Mend what a killed process may have left: half a line, onto which the next record would be written, and a lock.
-
-    The caller holds the run's own lock, so nobody else is writing.
-    """
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-    if journal.is_file():
-        with journal.open("r+b") as file:
-            cut_half_line(file)

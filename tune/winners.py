@@ -9,8 +9,9 @@ import pandas as pd
 
 from core.names import MEAN_FACE, Architecture
 from core.retraining import Objective
-from tune.ledger import METRIC_COLUMNS, Entry, Ledger, Status
+from tune.ledger import Entry, Ledger, Status
 from tune.plan import Plan
+from tune.recorded_curves import METRIC_COLUMNS
 from tune.study import Sampler
 
 
