@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from core.retraining import Objective
@@ -52,13 +53,16 @@ def test_a_trial_that_ran_and_lost_its_worker_too_often_fails_with_the_reason(re
 
 
 def test_a_trial_that_starts_over_forgets_its_epochs(recorder):
-    trial = drawn(recorder)
-    recorder.on_trial_start(0, [], trial)
-    for number in (1, 2):
-        recorder.on_trial_result(0, [], trial, epoch(number))
+    trial, other = drawn(recorder), drawn(recorder)
+    for one in (trial, other):
+        recorder.on_trial_start(0, [], one)
+        for number in (1, 2):
+            recorder.on_trial_result(0, [], one, epoch(number))
     recorder.on_trial_start(0, [], trial)
     recorder.on_trial_result(0, [], trial, epoch(1))
     assert [row["epoch"] for row in recorder.ledger.entries[0].curve] == [1]
+    rows = pd.read_csv(recorder.ledger.curves_path)
+    assert list(zip(rows["trial"], rows["epoch"], strict=True)) == [(1, 1), (1, 2), (0, 1)]
 
 
 @pytest.mark.parametrize(("epochs", "status"), [(3, Status.FINISHED), (2, Status.STOPPED)])

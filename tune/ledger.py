@@ -105,8 +105,14 @@ class Ledger:
                 entry.curve = [old for old in entry.curve if old["epoch"] < row["epoch"]] + [row]
 
     def forget_curve(self, number: int) -> None:
-        """The trial starts over."""
-        self.entries[number].curve = []
+        """The trial starts over: the epochs it had leave ``curves.csv`` too, where they would look like a longer curve."""
+        if self.entries[number].curve:
+            self.entries[number].curve = []
+            self.patience(lambda: self._drop_curve(number), self.curves_path)
+
+    def _drop_curve(self, number: int) -> None:
+        lines = self.curves_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(self.curves_path, "".join(line for line in lines if not line.startswith(f"{number},")))
 
     def table(self) -> pd.DataFrame:
         """``trials.csv``: a row a trial."""
