@@ -105,7 +105,7 @@ class Ledger:
                 entry.curve = [old for old in entry.curve if old["epoch"] < row["epoch"]] + [row]
 
     def forget_curve(self, number: int) -> None:
-        """The trial starts over: the epochs it had leave ``curves.csv`` too, where they would look like a longer curve."""
+        """The trial starts over: its epochs leave ``curves.csv`` too, where they would look like more."""
         if self.entries[number].curve:
             self.entries[number].curve = []
             self.patience(lambda: self._drop_curve(number), self.curves_path)
