@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,10 +26,12 @@ class RunFolder:
     Args:
         mirror: of a run that is kept under a URL; ``path`` is its working copy, or a folder in that.
         inside: the folder in the mirror, if it is one.
+        again: the options with which a script goes on with the run.
     """
 
-    def __init__(self, path: Path, mirror: Mirror | None = None, inside: str = "") -> None:
+    def __init__(self, path: Path, mirror: Mirror | None = None, inside: str = "", again: str | None = None) -> None:
         self.path = path
+        self.again = again or shlex.join(["--resume", path.name, "--storage", str(path.parent)])
         self.mirror = mirror
         self.inside = inside
         self.search = path / "search.json"
@@ -72,7 +75,7 @@ class RunFolder:
 
     def step(self, name: str) -> "RunFolder":
         """A run within this one, such as a table of a replication."""
-        return RunFolder(self.path / name, self.mirror, f"{self.inside}/{name}".lstrip("/"))
+        return RunFolder(self.path / name, self.mirror, f"{self.inside}/{name}".lstrip("/"), self.again)
 
     def url(self, *names: str) -> str | None:
         """Where something in the folder is for other machines; None if they see the folder itself."""

@@ -76,7 +76,7 @@ def main() -> None:
         search = run.read_search()
         if "paper" in search["plan"]:
             raise UserError(
-                f"{run.path}: a replication of the paper, which paper.py itself tests: --resume {run.path.name}"
+                f"{run.path}: a replication of the paper, which paper.py itself tests: {run.again}"
             )
         winners, backbone = read_winners(run), read_backbone(run)
         faces, split = read_faces(run, search, arguments.data, arguments.cache)

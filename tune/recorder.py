@@ -1,7 +1,5 @@
 """What happens to trials, written down as it happens: ledger, study and TensorBoard."""
 
-import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,35 +7,11 @@ from ray.tune import Callback, Stopper
 
 from tune.board import Board
 from tune.ledger import ENDED, Entry, Ledger, Status
+from tune.silence import Silence
 from tune.study import Study
 
+RUNNING = "RUNNING"  # Ray's word for a trial that has a worker
 LOSSES = 3  # times that a trial may be lost before it began
-
-
-class Silence:
-    """Tells a worker that was ended because its trial hung from one that died.
-
-    Args:
-        timeout: seconds after which a worker ends itself in an epoch (``--trial-timeout``); None for never.
-    """
-
-    def __init__(self, timeout: float | None) -> None:
-        self.timeout = timeout
-        self.since: dict[Any, float] = {}
-
-    def broken(self, key: Any) -> None:
-        """Something was heard of a trial."""
-        self.since[key] = time.monotonic()
-
-    def reason(self, key: Any) -> str:
-        """Why a trial whose worker is gone failed, if it hung; else nothing."""
-        if self.timeout is None or time.monotonic() - self.since.get(key, math.inf) < self.timeout:
-            return ""
-        return f"no epoch within --trial-timeout ({self.timeout:g} s), twice"
-
-    def last_try(self, trial: Any) -> None:
-        """A trial that hung is tried once more, because storage or a GPU may have been away; then it is given up."""
-        trial.max_failures = trial.num_failures
 
 
 class Recorder(Callback):
@@ -96,6 +70,10 @@ class Recorder(Callback):
         """Its worker died, and it will start over."""
         if self.silence.reason(self._entry(trial).number):
             self.silence.last_try(trial)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ray has dealt with what came, or nothing came for a moment."""
+        self.silence.look({trial.config["number"]: trial for trial in trials if trial.status == RUNNING})
 
     def _entry(self, trial: Any) -> Entry:
         """The trial's entry; Ray may speak of a trial before it says that it started."""
@@ -179,6 +157,10 @@ class RetrainRecorder(Callback):
         if place not in self.curves:
             self.lost.add(place)
 
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ray has dealt with what came, or nothing came for a moment."""
+        self.silence.look({place_of(trial.config["job"]): trial for trial in trials if trial.status == RUNNING})
+
     def progress(self) -> tuple[int, int]:
         """Epochs that are done in all, and those among them that a run before this one had done."""
         curves = list(self.curves.values())  # the progress line is made in a thread of its own
@@ -190,7 +172,7 @@ def _reason(trial: Any) -> str:
     error = trial.get_error()
     name = type(error).__name__ if error is not None else ""
     if "Died" in name or not name:
-        return "its worker process died each time it was tried"
+        return "its worker process died each time it was tried, as for want of memory"
     return f"{name}: {' '.join(str(error).split())[-300:]}"
 
 

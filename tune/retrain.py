@@ -21,8 +21,9 @@ from tune.materials import Materials
 from tune.outpost import outpost_of
 from tune.plan import Plan
 from tune.progress import Progress, clock
-from tune.recorder import RetrainRecorder, Silence, place_of
+from tune.recorder import RetrainRecorder, place_of
 from tune.search import workload_of
+from tune.silence import Silence
 from tune.winners import Candidate, choose, ranked, winners_table
 
 WINNERS = "winners"
@@ -50,7 +51,7 @@ def retrain(
         reasons = [entry.reason for entry in ledger.entries.values() if entry.reason]
         why = f" (the last one: {reasons[-1]})" if reasons else ""
         raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain{why}")
-    patience = Patience(say, after=f"; nothing that ended is lost: go on with --resume {run.path.name}")
+    patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
     patience(lambda: run.fetch(WINNERS), run.path)
     jobs = [_job(plan, run, materials, candidate, k) for k in range(plan.retrain_seeds) for candidate in candidates]
     due = [job for job in jobs if finished_record(Path(job["folder"]), job["record"]) is None]
