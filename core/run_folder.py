@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,10 @@ from filelock import FileLock, Timeout
 from core.atomic import write_text
 from core.errors import UserError
 from core.mirror import Mirror, below
+from core.patience import first_line
 
 CHECKPOINT = "checkpoint.pt"
+LEAST_BYTES = 2**16  # that a disk must have free to count as not full
 WRITTEN = ("plan", "workers", "precision", "data_fingerprint", "split_fingerprint", "weights_sha256")
 """What every ``search.json`` holds, among other things."""
 
@@ -102,7 +105,13 @@ class RunFolder:
     @property
     def trouble(self) -> str:
         """What keeps storage from having all this, for a line of progress."""
-        return "" if self.mirror is None else self.mirror.trouble
+        if self.mirror is not None:
+            return self.mirror.trouble
+        try:
+            free = shutil.disk_usage(self.path).free
+        except OSError as error:
+            return f"; {self.path}: {first_line(error)}"
+        return "; storage is full" if free < LEAST_BYTES else ""
 
     @property
     def lost(self) -> str:

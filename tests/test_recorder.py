@@ -41,7 +41,9 @@ def test_a_trial_lost_before_it_began_stays_open_a_few_times(recorder):
         assert recorder.ledger.entries[0].status is Status.PENDING
     recorder.on_trial_error(0, [], trial)
     assert recorder.ledger.entries[0].status is Status.FAILED
-    assert recorder.study.ended() == {0: ("failed", "its worker process died each time it was tried, as for want of memory")}
+    assert recorder.study.ended() == {
+        0: ("failed", "its worker process died each time it was tried, as for want of memory")
+    }
 
 
 def test_a_trial_that_ran_and_lost_its_worker_too_often_fails_with_the_reason(recorder):

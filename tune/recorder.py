@@ -5,12 +5,14 @@ from typing import Any
 
 from ray.tune import Callback, Stopper
 
+from core.patience import AwayError
 from tune.board import Board
 from tune.ledger import ENDED, Entry, Ledger, Status
 from tune.silence import Silence
 from tune.study import Study
 
 RUNNING = "RUNNING"  # Ray's word for a trial that has a worker
+AWAY = "away"  # in a worker's result: storage took nothing for too long, and what the user is told
 LOSSES = 3  # times that a trial may be lost before it began
 
 
@@ -39,7 +41,12 @@ class Recorder(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """An epoch, or the reason why there are no more."""
+        """An epoch, or the reason why there are no more.
+
+        Raises:
+            AwayError: storage took nothing of it for too long; the trial stays open.
+        """
+        _check_storage(result)
         entry = self._entry(trial)
         self.silence.broken(entry.number)
         if "failure" in result:
@@ -135,7 +142,12 @@ class RetrainRecorder(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """An epoch of a winner, or why it failed."""
+        """An epoch of a winner, or why it failed.
+
+        Raises:
+            AwayError: storage took nothing of it for too long; it stays open.
+        """
+        _check_storage(result)
         place = place_of(trial.config["job"])
         self.silence.broken(place)
         if "failure" in result:
@@ -165,6 +177,11 @@ class RetrainRecorder(Callback):
         """Epochs that are done in all, and those among them that a run before this one had done."""
         curves = list(self.curves.values())  # the progress line is made in a thread of its own
         return sum(int(curve[-1]["epoch"]) for curve in curves), sum(int(curve[0]["epoch"]) - 1 for curve in curves)
+
+
+def _check_storage(result: Mapping[str, Any]) -> None:
+    if AWAY in result:
+        raise AwayError(result[AWAY])
 
 
 def _reason(trial: Any) -> str:

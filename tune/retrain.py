@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from core.atomic import write_text
@@ -43,7 +44,7 @@ def retrain(
         candidates: what to retrain; by default the best trials of each kind of model.
 
     Raises:
-        UserError: no trial has a result, or no retraining succeeded.
+        UserError: no trial has a result, no retraining succeeded, or storage took nothing for too long.
     """
     if candidates is None:
         candidates = choose(ranked(ledger, plan), plan.search_space().fixed, plan.top_k)
@@ -60,7 +61,7 @@ def retrain(
     for job in jobs:
         clear_other(Path(job["folder"]), job["record"])
         clear_leftovers(Path(job["folder"]))
-    _save_backbone(run, materials)
+    patience(lambda: _save_backbone(run, materials), run.backbone)
     failures = {}
     if due:
         patience(run.publish, run.path)  # before workers look for what they left there
@@ -68,7 +69,9 @@ def retrain(
         patience(lambda: run.fetch(WINNERS), run.path)
     for place, reason in failures.items():
         say(f"retraining {place} failed: {reason}")
-    return _rank(plan, run, materials, candidates, jobs)
+    table = _rank(plan, run, materials, candidates, jobs)
+    patience(lambda: write_text(run.winners, table.to_csv(index=False)), run.winners)
+    return table
 
 
 def _job(plan: Plan, run: RunFolder, materials: Materials, candidate: Candidate, replicate: int) -> dict[str, Any]:
@@ -99,7 +102,11 @@ def _save_backbone(run: RunFolder, materials: Materials) -> None:
         run.backbone.parent.mkdir(exist_ok=True)
         partial = run.backbone.with_name(".backbone.partial")
         tensors = materials.weights.without_head().tensors
-        save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
+        try:
+            save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
+        except SafetensorError as error:  # its word for a full disk
+            partial.unlink(missing_ok=True)  # the room may be all that others wait for
+            raise OSError(str(error)) from None
         partial.replace(run.backbone)
 
 
@@ -144,6 +151,4 @@ def _rank(
     kept = [candidate for candidate in candidates if candidate.label in best]
     if not kept:
         raise UserError(f"{run.path}: no retraining succeeded, so there is no winner")
-    table = winners_table(kept, best, plan.ranking(), materials.baseline())
-    write_text(run.winners, table.to_csv(index=False))
-    return table
+    return winners_table(kept, best, plan.ranking(), materials.baseline())
