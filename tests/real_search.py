@@ -1,6 +1,7 @@
 """Real searches on tiny drawn faces, for tests that do something to them."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -41,15 +42,31 @@ class Running:
         """Wait for something that happens while the search runs."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert self.process.poll() is None, f"it has ended: {self.said}"
-            assert time.monotonic() < deadline, self.said
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise AssertionError(f"exit code {self.process.poll()}: {self.said}")
             time.sleep(0.02)
 
     def end(self, code: int = 0, seconds: float = 240) -> str:
         """Wait for its end; what it said."""
-        assert self.process.wait(seconds) == code, self.said
+        try:
+            found = self.process.wait(seconds)
+        finally:
+            self.stop()
+        assert found == code, self.said
         assert "Traceback" not in self.said, self.said
         return self.said
+
+    def stop(self) -> None:
+        """Leave no process behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def hears_ctrl_c() -> None:
+    """For a new process: a shell's background job may ignore SIGINT, and its children would with it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def without_times(path: Path) -> pd.DataFrame:

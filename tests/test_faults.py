@@ -20,6 +20,7 @@ from real_search import (
     Running,
     assert_same_results,
     command,
+    hears_ctrl_c,
     run,
     without_times,
     workers_below,
@@ -232,8 +233,10 @@ def test_a_worker_that_the_kernel_ends_for_want_of_memory_costs_its_trial_alone(
 def test_a_trial_that_diverges_fails_with_the_reason_and_the_search_goes_on(tmp_path, new):
     space = Space("rates", "three rates", {"lr": Choice((1e-3, 10.0, 1e-4))}, {}, {"architecture": "landmarks"})
     (tmp_path / "rates.json").write_text(json.dumps(space.to_json()))
-    words = ["--space", str(tmp_path / "rates.json"), "--sampler", "grid", *COMMON, "landmark_loss=l2", "batch_size=1"]
-    search = Running(new(tmp_path, *words, "--retrain-seeds", "1"), tmp_path / "said")
+    settings = ["optimizer=rmsprop", "landmark_loss=l2", "head_width=64", "batch_size=8", "frozen_blocks=4"]
+    words = ["--space", str(tmp_path / "rates.json"), "--sampler", "grid", *COMMON[: COMMON.index("--set")]]
+    words += ["--set", *settings, "--epochs", "3", "--retrain-epochs", "2", "--retrain-seeds", "1"]
+    search = Running(new(tmp_path, *words), tmp_path / "said")
     said = search.end()
     trials = pd.read_csv(tmp_path / "a/trials.csv")
     assert list(trials["status"]) == ["finished", "failed", "finished"]
@@ -256,8 +259,3 @@ def test_ctrl_c_twice_ends_at_once_and_the_run_resumes_to_the_same_results(tmp_p
     resumed = run([sys.executable, "scripts/search.py", *shlex.split(again)])
     assert resumed.returncode == 0, resumed.stderr
     assert_same_results(tmp_path / "a", alone)
-
-
-def hears_ctrl_c():
-    """A shell's background job may ignore SIGINT, and its children would with it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
