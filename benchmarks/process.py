@@ -39,11 +39,23 @@ def resident_bytes() -> int:
     return _rollup()["Rss"]
 
 
-def _rollup() -> dict[str, int]:
+def memory_of(pid: int) -> dict[str, float]:
+    """Memory of another process in MB: resident, its share of that (PSS), and what it alone holds.
+
+    Raises:
+        UserError: no such process, or the system is not Linux.
+    """
+    held = _rollup(Path(f"/proc/{pid}/smaps_rollup"))
+    private = held["Anonymous"] + held["Swap"]
+    return {"rss_mb": held["Rss"] / 1e6, "pss_mb": held["Pss"] / 1e6, "private_mb": private / 1e6}
+
+
+def _rollup(path: Path | None = None) -> dict[str, int]:
+    path = path or ROLLUP
     try:
-        lines = ROLLUP.read_text(encoding="ascii").splitlines()[1:]
-    except FileNotFoundError:
-        raise UserError(f"{ROLLUP}: memory is read from there, and only Linux has it") from None
+        lines = path.read_text(encoding="ascii").splitlines()[1:]
+    except (FileNotFoundError, ProcessLookupError):
+        raise UserError(f"{path}: memory is read from there, and only Linux has it") from None
     return {name: 1024 * int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
 
 

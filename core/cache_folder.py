@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+RUNS = "runs"
+"""The folder of runs, in the folder where a script is started."""
+
 
 def default_cache() -> Path:
     """``$TANDEM_CACHE``, or ``tandem`` in the user's cache folder."""

@@ -9,6 +9,11 @@ from core.errors import UserError
 SECONDS = 300.0
 RETRY_SECONDS = 2.0
 
+
+class AwayError(UserError):
+    """Storage took nothing for too long; whoever wrote to it is not to blame."""
+
+
 Found = TypeVar("Found")
 Say = Callable[[str], None]
 
@@ -37,7 +42,7 @@ class Patience:
         """Do ``action``, which must do no harm when it is done again; ``what`` names what it writes.
 
         Raises:
-            UserError: it failed for too long.
+            AwayError: it failed for too long.
         """
         start = time.monotonic()
         waiting = False
@@ -47,7 +52,7 @@ class Patience:
             except OSError as error:
                 passed = time.monotonic() - start
                 if passed >= self.seconds:
-                    raise UserError(f"{what}: {first_line(error)}, for {passed:.0f} s{self.after}") from None
+                    raise AwayError(f"{what}: {first_line(error)}, for {passed:.0f} s{self.after}") from None
                 if not waiting:
                     self.say(f"{what}: {first_line(error)}; trying again for up to {self.seconds:.0f} s")
                 waiting = True

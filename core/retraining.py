@@ -19,7 +19,7 @@ from core.atomic import write_text
 from core.errors import UserError
 from core.json_text import is_number, read_json
 from core.names import HIGHER_IS_BETTER
-from core.patience import Patience, first_line, unheard
+from core.patience import HASTE, Patience, first_line
 from core.session import DivergedError, Session
 from core.tensor_files import load_tensors
 
@@ -54,12 +54,21 @@ class Retraining:
     folder goes on from it, on the same curve. A run that diverges ends with the best epoch before, if it had one.
     """
 
-    def __init__(self, session: Session, objective: Objective, epochs: int, folder: Path, record: dict[str, Any]):
+    def __init__(
+        self,
+        session: Session,
+        objective: Objective,
+        epochs: int,
+        folder: Path,
+        record: dict[str, Any],
+        patience: Patience = HASTE,
+    ) -> None:
         self.session = session
         self.objective = objective
         self.epochs = epochs
         self.folder = folder
         self.record = record
+        self.patience = patience
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
         self.diverged = ""
@@ -85,14 +94,14 @@ class Retraining:
             if not self.best:
                 raise
             self.diverged = str(error)
-            Patience(unheard)(self._finish, self.folder)
+            self.patience(self._finish, self.folder)
             return self.curve[-1]
         best = min((self.objective.cost(row) for row in self.curve), default=math.inf)
         if not self.best or self.objective.cost(metrics) < best:
             self.best = {name: t.detach().cpu().clone() for name, t in self.session.learned_tensors().items()}
         self.curve.append(metrics)
         if self.done:
-            Patience(unheard)(self._finish, self.folder)
+            self.patience(self._finish, self.folder)
         elif time.monotonic() - self.saved_at > max(CHECKPOINT_SECONDS, self.saving_seconds / CHECKPOINT_SHARE):
             self._checkpoint()
         return metrics

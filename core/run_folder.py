@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +16,11 @@ from core.atomic import write_text
 from core.errors import UserError
 from core.json_text import read_json
 from core.mirror import Mirror, below
+from core.patience import first_line
 from core.search_record import check_search_record
 
 CHECKPOINT = "checkpoint.pt"
+LEAST_BYTES = 2**16  # that a disk must have free to count as not full
 
 
 class RunFolder:
@@ -25,10 +29,12 @@ class RunFolder:
     Args:
         mirror: of a run that is kept under a URL; ``path`` is its working copy, or a folder in that.
         inside: the folder in the mirror, if it is one.
+        again: the options with which a script goes on with the run.
     """
 
-    def __init__(self, path: Path, mirror: Mirror | None = None, inside: str = "") -> None:
+    def __init__(self, path: Path, mirror: Mirror | None = None, inside: str = "", again: str | None = None) -> None:
         self.path = path
+        self.again = again or shlex.join(["--resume", path.name, "--storage", str(path.parent)])
         self.mirror = mirror
         self.inside = inside
         self.search = path / "search.json"
@@ -72,7 +78,7 @@ class RunFolder:
 
     def step(self, name: str) -> "RunFolder":
         """A run within this one, such as a table of a replication."""
-        return RunFolder(self.path / name, self.mirror, f"{self.inside}/{name}".lstrip("/"))
+        return RunFolder(self.path / name, self.mirror, f"{self.inside}/{name}".lstrip("/"), self.again)
 
     def url(self, *names: str) -> str | None:
         """Where something in the folder is for other machines; None if they see the folder itself."""
@@ -99,7 +105,13 @@ class RunFolder:
     @property
     def trouble(self) -> str:
         """What keeps storage from having all this, for a line of progress."""
-        return "" if self.mirror is None else self.mirror.trouble
+        if self.mirror is not None:
+            return self.mirror.trouble
+        try:
+            free = shutil.disk_usage(self.path).free
+        except OSError as error:
+            return f"; {self.path}: {first_line(error)}"
+        return "; storage is full" if free < LEAST_BYTES else ""
 
     @property
     def lost(self) -> str:

@@ -1,6 +1,7 @@
 """Where runs are kept: a folder, or a URL (s3://, gs://, ...) of which a folder in the cache is the working copy."""
 
 import hashlib
+import shlex
 import shutil
 import threading
 import time
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.atomic import write_text
+from core.cache_folder import RUNS, default_cache
 from core.errors import UserError
 from core.lease import LEASE, Lease
 from core.mirror import Mirror, below, is_url
@@ -29,6 +31,7 @@ class Storage:
 
     def __init__(self, where: str, cache: Path) -> None:
         self.where = where
+        self.cache = cache
         self.remote = is_url(where)
         digest = hashlib.sha256(where.rstrip("/").encode()).hexdigest()[:16]
         self.folder = cache / "runs" / digest if self.remote else Path(where)
@@ -40,7 +43,15 @@ class Storage:
             UserError: no file system for such a URL.
         """
         path = self.folder / name
-        return RunFolder(path, Mirror(path, below(self.where, name)) if self.remote else None)
+        mirror = Mirror(path, below(self.where, name)) if self.remote else None
+        return RunFolder(path, mirror, again=self.again(name))
+
+    def again(self, name: str) -> str:
+        """The options with which a script, started in the same folder, goes on with the run of this name."""
+        words = ["--resume", name]
+        words += ["--storage", self.where] if self.where != RUNS else []
+        words += ["--cache", str(self.cache)] if self.cache != default_cache() else []
+        return shlex.join(words)
 
     def new_run(self, name: str | None, stem: str) -> RunFolder:
         """The folder of a new run, not yet made; called ``stem``, ``stem-2``, ... if it has no name.
@@ -53,7 +64,7 @@ class Storage:
         check_run_name(name)
         if self._taken(name):
             place = below(self.where, name)
-            raise UserError(f"{place} exists; choose another --name, or go on with it: --resume {name}")
+            raise UserError(f"{place} exists; choose another --name, or go on with it: {self.again(name)}")
         run = self.run(name)
         check_writable(run.path)
         return run
@@ -82,7 +93,7 @@ class Storage:
             except BaseException:
                 keeper.end(None)
                 raise
-            keeper.end(Patience(say, after=f"; everything is in {run.path}, and --resume copies it"))
+            keeper.end(Patience(say, after=f"; everything is in {run.path}, and {run.again} copies it"))
 
     def _free_name(self, stem: str) -> str:
         name, count = stem, 1

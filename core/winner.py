@@ -51,11 +51,11 @@ def read_winners(run: RunFolder) -> list[Winner]:
         UserError: the search has not ended, or a file of a winner is missing, damaged or of another winner.
     """
     if not run.winners.is_file():
-        raise UserError(f"{run.path}: no winners yet; finish the search first: --resume {run.path.name}")
+        raise UserError(f"{run.path}: no winners yet; finish the search first: {run.again}")
     table = _candidates(run.winners)
     winners = [_read(run, {str(k): v for k, v in row.items()}) for _, row in table[table["rank"] == 1].iterrows()]
     if not winners:
-        raise UserError(f"{run.winners}: no row of rank 1; go on with the search: --resume {run.path.name}")
+        raise UserError(f"{run.winners}: no row of rank 1; go on with the search: {run.again}")
     return winners
 
 
@@ -80,7 +80,7 @@ def _candidates(path: Path) -> pd.DataFrame:
 def _read(run: RunFolder, row: dict[str, Any]) -> Winner:
     label, trial, seeds = str(row["model"]), int(row["trial"]), int(row["seeds"])
     folders = _seed_folders(run.path / "winners" / label)
-    resume = f"go on with the run: --resume {run.path.name}"
+    resume = f"go on with the run: {run.again}"
     configs = []
     for folder in folders.values():
         found, config = _record(folder / "config.json")

@@ -75,9 +75,7 @@ def main() -> None:
     with storage.held(run, say):
         search = run.read_search()
         if "paper" in search["plan"]:
-            raise UserError(
-                f"{run.path}: a replication of the paper, which paper.py itself tests: --resume {run.path.name}"
-            )
+            raise UserError(f"{run.path}: a replication of the paper, which paper.py itself tests: {run.again}")
         winners, backbone = read_winners(run), read_backbone(run)
         faces, split = read_faces(run, search, arguments.data, arguments.cache)
         doing = Doing()

@@ -127,7 +127,7 @@ def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> 
         results = protocol.go()
         conclusions = report_replication(run, protocol, results, cache, say)
     except KeyboardInterrupt:
-        say(f"interrupted; nothing that ended is lost. Go on with: --resume {run.path.name}")
+        say(f"interrupted; nothing that ended is lost. Go on with: {run.again}")
         raise
     print("\nthe paper's conclusions on our seeds and faces:")
     for one in conclusions:

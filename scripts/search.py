@@ -150,7 +150,7 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
         ledger = Search(plan, run, materials, say).go()
         winners = retrain(plan, run, materials, ledger, say)
     except KeyboardInterrupt:
-        say(f"interrupted; nothing that ended is lost. Go on with: --resume {run.path.name}")
+        say(f"interrupted; nothing that ended is lost. Go on with: {run.again}")
         raise
     print_winners(winners, plan)
     place = run.url() or run.path

@@ -6,7 +6,8 @@ import pytest
 from core.retraining import Objective
 from search_spaces.catalogue import SPACES
 from tune.ledger import REWRITE_SHARE, Ledger, Status
-from tune.recorder import LOSSES, FailureLimit, Recorder, Silence
+from tune.recorder import LOSSES, FailureLimit, Recorder
+from tune.silence import Silence
 from tune.study import Sampler, Study
 
 
@@ -41,7 +42,9 @@ def test_a_trial_lost_before_it_began_stays_open_a_few_times(recorder):
         assert recorder.ledger.entries[0].status is Status.PENDING
     recorder.on_trial_error(0, [], trial)
     assert recorder.ledger.entries[0].status is Status.FAILED
-    assert recorder.study.ended() == {0: ("failed", "its worker process died each time it was tried")}
+    assert recorder.study.ended() == {
+        0: ("failed", "its worker process died each time it was tried, as for want of memory")
+    }
 
 
 def test_a_trial_that_ran_and_lost_its_worker_too_often_fails_with_the_reason(recorder):
@@ -123,7 +126,7 @@ def test_trials_csv_is_rewritten_the_more_rarely_the_longer_that_takes(tmp_path,
 
 def test_a_trial_that_hung_is_tried_once_more_and_then_given_up_with_the_reason(recorder, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("tune.recorder.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("tune.silence.time.monotonic", lambda: clock[0])
     recorder.silence = Silence(60.0)
     trial = drawn(recorder)
     trial.num_failures, trial.max_failures = 1, 3
@@ -140,7 +143,7 @@ def test_a_trial_that_hung_is_tried_once_more_and_then_given_up_with_the_reason(
 
 def test_a_worker_that_died_within_the_timeout_did_not_hang(recorder, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("tune.recorder.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("tune.silence.time.monotonic", lambda: clock[0])
     recorder.silence = Silence(60.0)
     trial = drawn(recorder)
     trial.num_failures, trial.max_failures = 1, 3
@@ -151,4 +154,4 @@ def test_a_worker_that_died_within_the_timeout_did_not_hang(recorder, monkeypatc
     recorder.on_trial_recover(0, [], trial)
     assert trial.max_failures == 3
     recorder.on_trial_error(0, [], trial)
-    assert recorder.ledger.entries[0].reason == "its worker process died each time it was tried"
+    assert recorder.ledger.entries[0].reason == "its worker process died each time it was tried, as for want of memory"

@@ -2,37 +2,22 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from real_search import COMMON, ROOT, command, run, without_times, workers_below
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-ROOT = Path(__file__).parents[1]
-COMMON = ["--drawn-faces", "40", "--weights", "random", "--workers", "1", "--set", "head_width=8", "frozen_blocks=5"]
 SMALL = ["--trials", "4", "--epochs", "3", "--retrain-epochs", "2", "--retrain-seeds", "2"]
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
-
-
-def command(storage, cache, *words):
-    return [sys.executable, "scripts/search.py", "--storage", str(storage), "--cache", str(cache), *words]
-
-
-def run(words, **options):
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, **options)
-
-
-def without_times(path):
-    return pd.read_csv(path).drop(columns="seconds")
 
 
 @pytest.mark.slow
@@ -112,7 +97,7 @@ def test_a_killed_worker_costs_no_trial(tmp_path, cache):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not curves.exists():
         time.sleep(0.05)
-    victims = _workers_below(driver.pid)
+    victims = workers_below(driver.pid)
     assert victims
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
@@ -143,7 +128,7 @@ def test_ctrl_c_ends_tidily_and_a_retraining_goes_on_where_it_was(tmp_path, cach
     said, _ = driver.communicate(timeout=120)
     assert driver.returncode == 130
     assert "ending tidily" in said
-    assert "Go on with: --resume cut" in said
+    assert f"Go on with: --resume cut --storage {tmp_path} --cache {cache}\n" in said
     assert "Traceback" not in said
     assert (winner / "checkpoint.pt").is_file()
     resumed = run(command(tmp_path, cache, "--resume", "cut"))
@@ -151,30 +136,6 @@ def test_ctrl_c_ends_tidily_and_a_retraining_goes_on_where_it_was(tmp_path, cach
     columns = ["epoch", "train_loss", "relative_error"]
     whole, cut = (pd.read_csv(tmp_path / name / "winners/gender/seed-0/curve.csv") for name in ("whole", "cut"))
     pd.testing.assert_frame_equal(whole[columns], cut[columns])
-
-
-RUNS_TRIALS = re.compile("ray::(SearchTrial|ResourceTrainable|RetrainTrial)")
-
-
-def _workers_below(driver):
-    """Processes of this driver's private Ray that run trials."""
-    parents, names = {}, {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (entry / "stat").read_text()
-            names[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
-        except OSError:  # it ended while we looked
-            continue
-        parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-
-    def below(pid):
-        while pid in parents:
-            pid = parents[pid]
-            if pid == driver:
-                return True
-        return False
-
-    return [pid for pid, name in names.items() if RUNS_TRIALS.search(name) and below(pid)]
 
 
 BAD = [

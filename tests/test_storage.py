@@ -1,5 +1,7 @@
+import argparse
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from core.errors import UserError
 from core.mirror import below
 from core.patience import Patience
 from core.storage import Storage
+from tune.options import add_place_options, storage_of
 
 
 @pytest.fixture(autouse=True)
@@ -153,8 +156,27 @@ def test_storage_that_stays_away_is_an_error_that_says_where_everything_is(tmp_p
             (tmp_path / "there").rename(tmp_path / "moved")
             (tmp_path / "there").touch()
 
-    with pytest.raises(UserError, match=rf"everything is in {run.path}, and --resume copies it"):
+    with pytest.raises(UserError, match=rf"everything is in {run.path}, and --resume a --storage .* copies it"):
         lose_storage()
+
+
+PLACES = {
+    (): "--resume a",
+    ("--storage", "elsewhere/my runs"): "--resume a --storage 'elsewhere/my runs'",
+    ("--storage", "s3://b/x?region=r&scheme=http"): "--resume a --storage 's3://b/x?region=r&scheme=http'",
+    ("--cache", "/c"): "--resume a --cache /c",
+}
+
+
+@pytest.mark.parametrize(("words", "again"), PLACES.items())
+def test_a_run_says_with_which_options_a_script_goes_on_with_it(words, again):
+    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
+    add_place_options(parser, "x")
+    run = storage_of(vars(parser.parse_args(words))).run("a")
+    assert run.again == again
+    assert run.step("table1").again == again  # a step of a replication is not resumed by itself
+    given = vars(parser.parse_args(shlex.split(again)))
+    assert storage_of(given).run(given["resume"]).path == run.path
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", ".hidden", "x" * 101])

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ray import tune as ray_tune
+from ray.tune.error import TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from core.errors import UserError
 from tune.cluster import Workers
 from tune.recorder import RetrainRecorder
 from tune.trainable import RetrainTrial, SearchTrial, Workload
@@ -70,4 +72,15 @@ def _fit(
             failure_config=ray_tune.FailureConfig(max_failures=WORKER_DEATHS),
             verbose=0,
         )
-        ray_tune.Tuner(bound, param_space=param_space, tune_config=tune_config, run_config=run_config).fit()
+        try:
+            ray_tune.Tuner(bound, param_space=param_space, tune_config=tune_config, run_config=run_config).fit()
+        except TuneError as error:
+            raise _own(error) from None
+
+
+def _own(error: BaseException) -> BaseException:
+    """What our callback raised; Ray wraps that in an error of its own, with the traceback for its text."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, UserError):
+        inner = inner.__cause__ or inner.__context__
+    return inner or error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.cache_folder import default_cache
+from core.cache_folder import RUNS, default_cache
 from core.config import KEYS
 from core.errors import UserError
 from core.names import Precision
@@ -40,7 +40,7 @@ def add_place_options(group: Group, default_name: str) -> None:
     group.add_argument(
         "--storage",
         metavar="PLACE",
-        help="of runs: a folder that all nodes share, or a URL, as s3:// (default: runs)",
+        help=f"of runs: a folder that all nodes share, or a URL, as s3:// (default: {RUNS})",
     )
     group.add_argument("--cache", type=Path, metavar="DIR", help="of every node, for decoded faces and activations")
     group.add_argument("--workers", type=int, help="trials at once (default: one a GPU, else one for 4 cores)")
@@ -82,7 +82,7 @@ def check_resumable(given: dict[str, Any], changeable: set[str]) -> None:
 
 def storage_of(given: Mapping[str, Any]) -> Storage:
     """Where runs are kept."""
-    return Storage(given.get("storage", "runs"), given.get("cache", default_cache()))
+    return Storage(given.get("storage", RUNS), given.get("cache", default_cache()))
 
 
 def place_on(machine: Machine, given: Mapping[str, Any], workers: Workers, precision: Precision | None = None) -> Place:

@@ -16,9 +16,9 @@ from core.run_folder import RunFolder
 
 
 def outpost_of(run: RunFolder, *names: str) -> dict[str, Any]:
-    """What a job says of a folder of the run: ``home`` (the run's), ``folder`` and ``url`` (None without one)."""
+    """What a job says of a folder of the run: ``home`` (the run's), ``folder``, ``url`` (or None), ``again``."""
     home = run.path.resolve()
-    return {"home": str(home), "folder": str(home.joinpath(*names)), "url": run.url(*names)}
+    return {"home": str(home), "folder": str(home.joinpath(*names)), "url": run.url(*names), "again": run.again}
 
 
 class Outpost:
@@ -34,7 +34,7 @@ class Outpost:
     def __init__(self, job: Mapping[str, Any]) -> None:
         self.path = Path(job["folder"])
         self.mirror: Mirror | None = None
-        self.patience = Patience(unheard)
+        self.patience = Patience(unheard, after=f"; nothing that ended is lost: go on with {job['again']}")
         url = job["url"]
         if url is not None:
             self.path = default_cache() / "outposts" / hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -47,7 +47,7 @@ class Outpost:
         """Get what the folder holds.
 
         Raises:
-            UserError: storage was away for too long.
+            AwayError: storage was away for too long.
         """
         if self.mirror is not None:
             self.patience(self.mirror.pull, self.mirror.url)
@@ -56,7 +56,7 @@ class Outpost:
         """Let the run have what is new; how many seconds that took.
 
         Raises:
-            UserError: storage was away for too long.
+            AwayError: storage was away for too long.
         """
         start = time.monotonic()
         if self.mirror is not None:

@@ -1,43 +1,19 @@
 """What happens to trials, written down as it happens: ledger, study and TensorBoard."""
 
-import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from ray.tune import Callback, Stopper
 
+from core.patience import AwayError
 from tune.board import Board
 from tune.ledger import ENDED, Entry, Ledger, Status
+from tune.silence import Silence
 from tune.study import Study
 
+RUNNING = "RUNNING"  # Ray's word for a trial that has a worker
+AWAY = "away"  # in a worker's result: storage took nothing for too long, and what the user is told
 LOSSES = 3  # times that a trial may be lost before it began
-
-
-class Silence:
-    """Tells a worker that was ended because its trial hung from one that died.
-
-    Args:
-        timeout: seconds after which a worker ends itself in an epoch (``--trial-timeout``); None for never.
-    """
-
-    def __init__(self, timeout: float | None) -> None:
-        self.timeout = timeout
-        self.since: dict[Any, float] = {}
-
-    def broken(self, key: Any) -> None:
-        """Something was heard of a trial."""
-        self.since[key] = time.monotonic()
-
-    def reason(self, key: Any) -> str:
-        """Why a trial whose worker is gone failed, if it hung; else nothing."""
-        if self.timeout is None or time.monotonic() - self.since.get(key, math.inf) < self.timeout:
-            return ""
-        return f"no epoch within --trial-timeout ({self.timeout:g} s), twice"
-
-    def last_try(self, trial: Any) -> None:
-        """A trial that hung is tried once more, because storage or a GPU may have been away; then it is given up."""
-        trial.max_failures = trial.num_failures
 
 
 class Recorder(Callback):
@@ -65,7 +41,12 @@ class Recorder(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """An epoch, or the reason why there are no more."""
+        """An epoch, or the reason why there are no more.
+
+        Raises:
+            AwayError: storage took nothing of it for too long; the trial stays open.
+        """
+        _check_storage(result)
         entry = self._entry(trial)
         self.silence.broken(entry.number)
         if "failure" in result:
@@ -96,6 +77,10 @@ class Recorder(Callback):
         """Its worker died, and it will start over."""
         if self.silence.reason(self._entry(trial).number):
             self.silence.last_try(trial)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ray has dealt with what came, or nothing came for a moment."""
+        self.silence.look({trial.config["number"]: trial for trial in trials if trial.status == RUNNING})
 
     def _entry(self, trial: Any) -> Entry:
         """The trial's entry; Ray may speak of a trial before it says that it started."""
@@ -157,7 +142,12 @@ class RetrainRecorder(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """An epoch of a winner, or why it failed."""
+        """An epoch of a winner, or why it failed.
+
+        Raises:
+            AwayError: storage took nothing of it for too long; it stays open.
+        """
+        _check_storage(result)
         place = place_of(trial.config["job"])
         self.silence.broken(place)
         if "failure" in result:
@@ -179,10 +169,19 @@ class RetrainRecorder(Callback):
         if place not in self.curves:
             self.lost.add(place)
 
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ray has dealt with what came, or nothing came for a moment."""
+        self.silence.look({place_of(trial.config["job"]): trial for trial in trials if trial.status == RUNNING})
+
     def progress(self) -> tuple[int, int]:
         """Epochs that are done in all, and those among them that a run before this one had done."""
         curves = list(self.curves.values())  # the progress line is made in a thread of its own
         return sum(int(curve[-1]["epoch"]) for curve in curves), sum(int(curve[0]["epoch"]) - 1 for curve in curves)
+
+
+def _check_storage(result: Mapping[str, Any]) -> None:
+    if AWAY in result:
+        raise AwayError(result[AWAY])
 
 
 def _reason(trial: Any) -> str:
@@ -190,7 +189,7 @@ def _reason(trial: Any) -> str:
     error = trial.get_error()
     name = type(error).__name__ if error is not None else ""
     if "Died" in name or not name:
-        return "its worker process died each time it was tried"
+        return "its worker process died each time it was tried, as for want of memory"
     return f"{name}: {' '.join(str(error).split())[-300:]}"
 
 

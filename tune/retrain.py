@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from core.atomic import write_text
@@ -21,8 +22,9 @@ from tune.materials import Materials
 from tune.outpost import outpost_of
 from tune.plan import Plan
 from tune.progress import Progress, clock
-from tune.recorder import RetrainRecorder, Silence, place_of
+from tune.recorder import RetrainRecorder, place_of
 from tune.search import workload_of
+from tune.silence import Silence
 from tune.winners import Candidate, choose, ranked, winners_table
 
 WINNERS = "winners"
@@ -42,7 +44,7 @@ def retrain(
         candidates: what to retrain; by default the best trials of each kind of model.
 
     Raises:
-        UserError: no trial has a result, or no retraining succeeded.
+        UserError: no trial has a result, no retraining succeeded, or storage took nothing for too long.
     """
     if candidates is None:
         candidates = choose(ranked(ledger, plan), plan.search_space().fixed, plan.top_k)
@@ -50,7 +52,7 @@ def retrain(
         reasons = [entry.reason for entry in ledger.entries.values() if entry.reason]
         why = f" (the last one: {reasons[-1]})" if reasons else ""
         raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain{why}")
-    patience = Patience(say, after=f"; nothing that ended is lost: go on with --resume {run.path.name}")
+    patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
     patience(lambda: run.fetch(WINNERS), run.path)
     jobs = [_job(plan, run, materials, candidate, k) for k in range(plan.retrain_seeds) for candidate in candidates]
     due = [job for job in jobs if finished_record(Path(job["folder"]), job["record"]) is None]
@@ -59,7 +61,7 @@ def retrain(
     for job in jobs:
         clear_other(Path(job["folder"]), job["record"])
         clear_leftovers(Path(job["folder"]))
-    _save_backbone(run, materials)
+    patience(lambda: _save_backbone(run, materials), run.backbone)
     failures = {}
     if due:
         patience(run.publish, run.path)  # before workers look for what they left there
@@ -67,7 +69,9 @@ def retrain(
         patience(lambda: run.fetch(WINNERS), run.path)
     for place, reason in failures.items():
         say(f"retraining {place} failed: {reason}")
-    return _rank(plan, run, materials, candidates, jobs)
+    table = _rank(plan, run, materials, candidates, jobs)
+    patience(lambda: write_text(run.winners, table.to_csv(index=False)), run.winners)
+    return table
 
 
 def _job(plan: Plan, run: RunFolder, materials: Materials, candidate: Candidate, replicate: int) -> dict[str, Any]:
@@ -98,7 +102,11 @@ def _save_backbone(run: RunFolder, materials: Materials) -> None:
         run.backbone.parent.mkdir(exist_ok=True)
         partial = run.backbone.with_name(".backbone.partial")
         tensors = materials.weights.without_head().tensors
-        save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
+        try:
+            save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
+        except SafetensorError as error:  # its word for a full disk
+            partial.unlink(missing_ok=True)  # the room may be all that others wait for
+            raise OSError(str(error)) from None
         partial.replace(run.backbone)
 
 
@@ -143,6 +151,4 @@ def _rank(
     kept = [candidate for candidate in candidates if candidate.label in best]
     if not kept:
         raise UserError(f"{run.path}: no retraining succeeded, so there is no winner")
-    table = winners_table(kept, best, plan.ranking(), materials.baseline())
-    write_text(run.winners, table.to_csv(index=False))
-    return table
+    return winners_table(kept, best, plan.ranking(), materials.baseline())

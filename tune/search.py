@@ -19,8 +19,9 @@ from tune.materials import Materials
 from tune.outpost import outpost_of
 from tune.plan import Plan
 from tune.progress import Progress, clock
-from tune.recorder import FailureLimit, Recorder, Silence
+from tune.recorder import FailureLimit, Recorder
 from tune.searcher import StudySearcher
+from tune.silence import Silence
 from tune.study import Sampler, Study
 from tune.trainable import Workload
 
@@ -72,7 +73,7 @@ class Search:
         self.plan = plan
         self.run = run
         self.say = say
-        self.patience = Patience(say, after=f"; nothing that ended is lost: go on with --resume {run.path.name}")
+        self.patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
         self.materials = materials
         self.workload = workload_of(plan, materials)
         self.objective = plan.aim()

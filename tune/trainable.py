@@ -11,12 +11,14 @@ from ray import tune as ray_tune
 from core.config import Config, config_from_flat
 from core.device import make_repeatable
 from core.kept_predictions import write_predictions
+from core.patience import AwayError
 from core.preparation import Inputs
 from core.retraining import Objective, Retraining
 from core.session import Session
 from core.weights import Weights
 from tune.depot import Depot
 from tune.outpost import Outpost
+from tune.recorder import AWAY
 from tune.watchdog import watched
 
 
@@ -73,10 +75,15 @@ def input_key(config: Config) -> int:
 
 
 def guarded_epoch(run: Callable[[], dict[str, Any]], seconds: float | None) -> dict[str, Any]:
-    """One epoch; a trial that raises ends with its reason, and its worker lives on for the next trial."""
+    """One epoch; a trial that raises ends with its reason, and its worker lives on for the next trial.
+
+    Storage that takes nothing is no fault of the trial, which stays open.
+    """
     try:
         with watched(seconds):
             result = run()
+    except AwayError as error:
+        return {AWAY: str(error), "done": True}
     except Exception as error:  # whatever it was is recorded as the trial's reason
         if "CUDA error" in str(error):
             raise  # this process can use its GPU no more; Ray starts another one and tries the trial again
@@ -135,7 +142,7 @@ class RetrainTrial(ray_tune.Trainable):
     def step(self) -> dict[str, Any]:
         """One epoch."""
         result = guarded_epoch(self._epoch, self.bench.workload.timeout)
-        if "failure" in result:
+        if "failure" in result or AWAY in result:
             self.retraining = None  # what it holds may be of half an epoch
         return result
 
@@ -152,7 +159,12 @@ class RetrainTrial(ray_tune.Trainable):
             self.outpost = Outpost(self.job)
             self.outpost.fetch()
             self.retraining = Retraining(
-                session, workload.objective, workload.retrain_epochs, self.outpost.path, self.job["record"]
+                session,
+                workload.objective,
+                workload.retrain_epochs,
+                self.outpost.path,
+                self.job["record"],
+                self.outpost.patience,
             )
         metrics = self.retraining.run_epoch()
         self.retraining.saving_seconds += self.outpost.send()

@@ -11,7 +11,7 @@ def watched(seconds: float | None) -> Iterator[None]:
     """End this process if the block takes longer; where it stood then goes to the worker's log.
 
     The watch needs no Python lock, so that a hang inside a library ends too. The driver notices that the process is
-    gone, and why (:class:`tune.recorder.Silence`).
+    gone, and why (:class:`tune.silence.Silence`).
     """
     if seconds is None:
         yield

@@ -1,0 +1,261 @@
+"""Searches to which something happens; each must lose nothing that had ended, and come to the results of one alone."""
+
+import json
+import os
+import re
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from real_search import (
+    COMMON,
+    ROOT,
+    Running,
+    assert_same_results,
+    command,
+    hears_ctrl_c,
+    run,
+    without_times,
+    workers_below,
+)
+from safetensors.torch import save_file
+
+from search_spaces.parameter import Choice
+from search_spaces.space import Space
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+GRID = ["--space", "paper_gender", *COMMON, "--epochs", "3", "--retrain-epochs", "40", "--retrain-seeds", "2"]
+"""Four trials, one an optimizer; none is stopped."""
+MB = 2**20
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory, cache, weights):
+    """The command of a new search."""
+    # From a file, because each search would calibrate random filters anew.
+    path = tmp_path_factory.mktemp("weights") / "vgg16.safetensors"
+    save_file(dict(weights.tensors), path)
+    return lambda storage, *words: command(storage, cache, "--name", "a", *words, "--weights", str(path))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, new):
+    """The folder of the search that nobody disturbed."""
+    storage = tmp_path_factory.mktemp("alone")
+    done = run(new(storage, *GRID))
+    assert done.returncode == 0, done.stderr
+    return storage / "a"
+
+
+def epochs(folder):
+    curves = folder / "curves.csv"
+    return max(0, len(curves.read_text().splitlines()) - 1) if curves.exists() else 0
+
+
+@contextmanager
+def small_disk(folder, megabytes):
+    """A file system of its own at ``folder``, which can be full without harm to others."""
+    folder.mkdir()
+    size = f"size={megabytes}m"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"mounting a small disk is not permitted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path, leave=0):
+    """A file of somebody else takes what room there is, but for ``leave`` bytes."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"0" * 4096)
+        except OSError:
+            if leave:
+                file.truncate(max(0, file.tell() - leave))
+
+
+def changed(**variables):
+    """The environment in which tests/faults changes what processes do."""
+    path = os.pathsep.join([str(ROOT / "tests/faults"), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, **variables}
+
+
+def test_a_full_disk_is_waited_for_and_nothing_is_lost(tmp_path, new, cache, alone):
+    with small_disk(tmp_path / "disk", 100) as disk:  # a run with its backbone takes 60 MB
+        search = Running(new(disk, *GRID), tmp_path / "said")
+        folder, filler = disk / "a", disk / "filler"
+        search.until(lambda: epochs(folder) >= 2)
+        fill(filler)
+        search.until(lambda: "storage is full" in search.said)
+        before = pd.read_csv(folder / "curves.csv")
+        time.sleep(3)
+        filler.unlink()
+        fill(filler, leave=20 * MB)  # room for all but the backbone
+        search.until(lambda: re.search("backbone.safetensors: .*No space left on device.*; trying again", search.said))
+        filler.unlink()
+        seed = folder / "winners/gender/seed-0"
+        search.until(lambda: any(seed.glob("events*")))  # its first epoch has come
+        fill(filler)
+        search.until(lambda: "storage is full" in search.said)
+        filler.unlink()
+        said = search.end()
+        assert said.count(": written after") == said.count("; trying again")
+        after = pd.read_csv(folder / "curves.csv")
+        pd.testing.assert_frame_equal(after.iloc[: len(before)], before)
+        assert_same_results(folder, alone)
+        assert not list(folder.rglob("*.partial"))
+
+
+def test_a_disk_that_stays_full_ends_the_search_with_one_line_and_it_resumes(tmp_path, new, cache, alone):
+    with small_disk(tmp_path / "disk", 100) as disk:
+        search = Running(new(disk, *GRID), tmp_path / "said", env=changed(TANDEM_PATIENCE="3"))
+        folder, filler = disk / "a", disk / "filler"
+        search.until(lambda: epochs(folder) >= 2)
+        fill(filler)
+        said = search.end(2)
+        last = said.strip().splitlines()[-1]
+        assert last.startswith(f"error: {folder}")
+        assert "No space left on device, for" in last
+        assert last.endswith(f"nothing that ended is lost: go on with --resume a --storage {disk} --cache {cache}")
+        filler.unlink()
+        resumed = run(command(disk, cache, "--resume", "a"))
+        assert resumed.returncode == 0, resumed.stderr
+        assert_same_results(folder, alone)
+
+
+def test_a_disk_that_is_full_from_the_start_is_one_line_and_leaves_nothing(tmp_path, new, cache, alone):
+    with small_disk(tmp_path / "disk", 1) as disk:
+        fill(disk / "filler")
+        done = run(new(disk, *GRID))
+        assert done.returncode == 2
+        assert "No space left on device" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert [path.name for path in disk.iterdir()] == ["filler"]
+
+
+FAULTS = {
+    "out_of_memory": "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB",
+    "loop": "no epoch within --trial-timeout (4 s), twice",
+    "holds_the_lock": "no epoch within --trial-timeout (4 s), twice",
+    "stopped": "no epoch within --trial-timeout (4 s), twice",
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_trial_that_hangs_or_is_out_of_memory_fails_with_the_reason_and_the_others_are_right(
+    tmp_path, new, alone, kind
+):
+    """The winner, chosen among the others, is retrained too."""
+    words = new(tmp_path, *GRID, "--trial-timeout", "4")
+    search = Running(words, tmp_path / "said", env=changed(TANDEM_FAULT=f"adamax {kind}"))
+    said = search.end()
+    trials, undisturbed = (without_times(folder / "trials.csv") for folder in (tmp_path / "a", alone))
+    hit = trials["config.optimizer"] == "adamax"
+    assert list(trials.loc[hit, "status"]) == ["failed"]
+    assert trials.loc[hit, "reason"].item().startswith(FAULTS[kind])
+    pd.testing.assert_frame_equal(trials[~hit], undisturbed[~hit], check_dtype=False)
+    assert ", 1 failed" in said
+    assert "next: python scripts/final_test.py" in said
+
+
+def heads(folder):
+    """Options of a search over three heads, of which the second needs 4 GB, and the others next to nothing."""
+    space = Space("heads", "three heads", {"head_width": Choice((8, 8192, 16))}, {}, {"architecture": "gender"})
+    path = folder / "heads.json"
+    path.write_text(json.dumps(space.to_json()))
+    data = [*COMMON[: COMMON.index("--set")], "--set", "frozen_blocks=5"]
+    return ["--space", str(path), "--sampler", "grid", *data, "--retrain-epochs", "2", "--retrain-seeds", "1"]
+
+
+def only_the_second_failed(folder, reason):
+    trials = pd.read_csv(folder / "trials.csv")
+    assert list(trials["config.head_width"]) == [8, 8192, 16]
+    assert list(trials["status"]) == ["finished", "failed", "finished"]
+    assert reason in trials["reason"][1]
+
+
+def test_a_trial_that_gets_no_more_memory_fails_with_the_reason_and_its_worker_lives_on(tmp_path, new):
+    """A real limit: the address space of the worker may grow by 600 MB and no further."""
+    words = new(tmp_path, *heads(tmp_path), "--epochs", "100")
+    search = Running(words, tmp_path / "said")
+    search.until(lambda: epochs(tmp_path / "a"))
+    (worker,) = workers_below(search.process.pid)
+    status = Path(f"/proc/{worker}/status").read_text()
+    size = 1024 * int(re.search(r"VmSize:\s+(\d+) kB", status).group(1))
+    resource.prlimit(worker, resource.RLIMIT_AS, (size + 600 * MB,) * 2)
+    search.until(lambda: epochs(tmp_path / "a") > 150)  # the third trial is under way
+    assert workers_below(search.process.pid) == [worker]
+    search.end()
+    only_the_second_failed(tmp_path / "a", "memory")
+
+
+@contextmanager
+def memory_group(megabytes):
+    """A control group whose processes have so much memory together; the kernel ends one of them when it is spent."""
+    folder = Path(f"/sys/fs/cgroup/memory/tandem-test-{os.getpid()}")
+    try:
+        folder.mkdir()
+        (folder / "memory.limit_in_bytes").write_text(str(megabytes * MB))
+    except OSError as error:
+        pytest.skip(f"a memory limit for a group of processes is not permitted here: {error}")
+    try:
+        yield folder
+    finally:
+        deadline = time.monotonic() + 30
+        while (folder / "cgroup.procs").read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        folder.rmdir()
+
+
+def test_a_worker_that_the_kernel_ends_for_want_of_memory_costs_its_trial_alone(tmp_path, new, cache, alone):
+    with memory_group(3500) as group:
+        words = new(tmp_path, *heads(tmp_path), "--epochs", "3")
+        shell = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *words]
+        Running(shell, tmp_path / "said").end()
+    only_the_second_failed(tmp_path / "a", "its worker process died each time it was tried, as for want of memory")
+
+
+def test_a_trial_that_diverges_fails_with_the_reason_and_the_search_goes_on(tmp_path, new):
+    space = Space("rates", "three rates", {"lr": Choice((1e-3, 10.0, 1e-4))}, {}, {"architecture": "landmarks"})
+    (tmp_path / "rates.json").write_text(json.dumps(space.to_json()))
+    settings = ["optimizer=rmsprop", "landmark_loss=l2", "head_width=64", "batch_size=8", "frozen_blocks=4"]
+    words = ["--space", str(tmp_path / "rates.json"), "--sampler", "grid", *COMMON[: COMMON.index("--set")]]
+    words += ["--set", *settings, "--epochs", "3", "--retrain-epochs", "2", "--retrain-seeds", "1"]
+    search = Running(new(tmp_path, *words), tmp_path / "said")
+    said = search.end()
+    trials = pd.read_csv(tmp_path / "a/trials.csv")
+    assert list(trials["status"]) == ["finished", "failed", "finished"]
+    assert re.fullmatch(r"DivergedError: loss or score not finite in epoch \d+", trials["reason"][1])
+    assert ", 1 failed" in said
+
+
+def test_ctrl_c_twice_ends_at_once_and_the_run_resumes_to_the_same_results(tmp_path, new, cache, alone):
+    words = new(tmp_path, *GRID)
+    search = Running(words, tmp_path / "said", preexec_fn=hears_ctrl_c)
+    search.until(lambda: epochs(tmp_path / "a") >= 2)
+    os.killpg(search.process.pid, signal.SIGINT)
+    search.until(lambda: "once more (Ctrl-C) ends at once" in search.said)
+    os.killpg(search.process.pid, signal.SIGINT)
+    pressed = time.monotonic()
+    said = search.end(130)
+    assert time.monotonic() - pressed < 20
+    again = f"--resume a --storage {tmp_path} --cache {cache}"
+    assert f"Go on with: {again}\n" in said
+    resumed = run([sys.executable, "scripts/search.py", *shlex.split(again)])
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_results(tmp_path / "a", alone)
