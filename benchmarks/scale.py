@@ -8,8 +8,8 @@ opening them again, private memory of a worker and seconds of an epoch. trials: 
 so that what is left is what Tandem and Ray do around them. workers: one list of short trials on more and more workers.
 replay: up to 512 simulated workers over recorded trials (benchmarks.learning_curves).
 
-On 2 cores all of it takes some 25 minutes and up to 8 GB of disk in a temporary folder (TMPDIR says where), --quick some
-two minutes. Appends to scale_faces.csv, scale_trials.csv, scale_workers.csv and scale_replay.csv in benchmarks/results.
+On 2 cores all of it takes some 25 minutes and up to 8 GB of disk in a temporary folder (TMPDIR says where), --quick
+some two minutes. Appends to scale_faces.csv, scale_trials.csv, scale_workers.csv and scale_replay.csv in benchmarks/results.
 """
 
 import argparse
