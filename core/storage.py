@@ -182,15 +182,16 @@ class Keeper:
                 path.unlink()
 
     def _keep(self) -> None:
-        since: float | None = None
+        since = ""
         while not self.over.wait(SYNC_SECONDS):
+            begun = time.strftime("%H:%M:%S")
             try:
                 if not self.lease.renew():
                     self.mirror.lost = f"{self.mirror.url}: another process has taken this run over"
                     return
                 self.mirror.push()
             except OSError as error:
-                since = since or time.monotonic()
-                self.mirror.trouble = f"; storage away for {time.monotonic() - since:.0f} s ({first_line(error)})"
+                since = since or begun
+                self.mirror.trouble = f"; storage away since {since} ({first_line(error)})"
             else:
-                since, self.mirror.trouble = None, ""
+                since, self.mirror.trouble = "", ""

@@ -155,8 +155,8 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     print_winners(winners, plan)
     place = run.url() or run.path
     say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {place}")
-    say(f"next: python scripts/final_test.py {place}      (opens the test split, once)")
-    say(f"      tensorboard --logdir {run.path}")
+    say(f"next: python scripts/final_test.py {shlex.quote(str(place))}      (opens the test split, once)")
+    say(f"      tensorboard --logdir {shlex.quote(str(run.path))}")
 
 
 def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus: float) -> Plan:

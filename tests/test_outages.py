@@ -86,7 +86,7 @@ def test_storage_that_goes_away_during_search_and_retraining_costs_nothing(tmp_p
     time.sleep(AWAY_SECONDS)
     door.unlock()
     said = search.end()
-    assert "; trying again for up to" in said or "storage away for" in said
+    assert "; trying again for up to" in said or "storage away since" in said
     there = fetched(plain, tmp_path / "there")
     assert_same_results(there, alone)
     assert (there / "winners/gender/seed-0/config.json").is_file()

@@ -3,11 +3,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from core.patience import AwayError
 from core.retraining import Objective
 from search_spaces.catalogue import SPACES
 from tune.ledger import REWRITE_SHARE, Ledger, Status
-from tune.recorder import LOSSES, FailureLimit, Recorder
-from tune.silence import Silence
+from tune.recorder import AWAY, LOSSES, FailureLimit, Recorder
+from tune.silence import LATE_SECONDS, Silence
 from tune.study import Sampler, Study
 
 
@@ -155,3 +156,59 @@ def test_a_worker_that_died_within_the_timeout_did_not_hang(recorder, monkeypatc
     assert trial.max_failures == 3
     recorder.on_trial_error(0, [], trial)
     assert recorder.ledger.entries[0].reason == "its worker process died each time it was tried, as for want of memory"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("tune.silence.time.monotonic", lambda: now[0])
+    return now
+
+
+def looked(silence, clock, seconds, step=1.0):
+    """Look at one running trial for some seconds."""
+    for _ in range(round(seconds / step)):
+        clock[0] += step
+        silence.look({0: "its trial"})
+
+
+def test_a_worker_that_does_not_end_itself_in_time_is_ended(clock):
+    ended = []
+    silence = Silence(60.0, ended.append)
+    silence.broken(0)
+    looked(silence, clock, 60 + LATE_SECONDS)
+    assert ended == []
+    looked(silence, clock, 1)
+    assert ended == ["its trial"]
+    silence.broken(0)
+    looked(silence, clock, 60)
+    assert len(ended) == 1
+
+
+def test_the_time_in_which_nobody_listened_does_not_count_as_silence(clock):
+    ended = []
+    silence = Silence(60.0, ended.append)
+    silence.broken(0)
+    looked(silence, clock, 10)
+    looked(silence, clock, 300, step=300.0)  # the driver waited for its disk
+    looked(silence, clock, 50 + LATE_SECONDS)
+    assert ended == []
+    looked(silence, clock, 1)
+    assert ended == ["its trial"]
+
+
+def test_without_a_timeout_no_worker_is_ended(clock):
+    ended = []
+    silence = Silence(None, ended.append)
+    silence.broken(0)
+    looked(silence, clock, 10_000, step=2.0)
+    assert ended == []
+
+
+def test_a_trial_whose_results_storage_does_not_take_stays_open(recorder):
+    trial = drawn(recorder)
+    recorder.on_trial_start(0, [], trial)
+    with pytest.raises(AwayError, match="full for 300 s"):
+        recorder.on_trial_result(0, [], trial, {AWAY: "full for 300 s", "done": True})
+    assert recorder.ledger.entries[0].status is Status.RUNNING
+    assert recorder.study.ended() == {}

@@ -139,7 +139,7 @@ def test_storage_that_is_away_is_told_while_it_lasts_and_copied_to_afterwards(tm
     with storage.held(run, print):
         (tmp_path / "there").rename(tmp_path / "moved")
         (tmp_path / "there").touch()  # nothing can be written below a file
-        waited(lambda: "storage away for" in run.trouble)
+        waited(lambda: "storage away since" in run.trouble)
         (run.path / "trials.csv").write_text("kept here\n")
         (tmp_path / "there").unlink()
         (tmp_path / "moved").rename(tmp_path / "there")

@@ -1,6 +1,7 @@
 """The folder of a new run, made whole or not at all."""
 
 import datetime
+import errno
 import os
 import platform
 import shutil
@@ -68,8 +69,10 @@ def _create(
         write_split(draft.split, materials.faces, materials.split)
         fill(draft)
         partial.rename(run.path)
-    except FileExistsError:
-        raise UserError(f"{run.path} exists; choose another --name") from None
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        raise UserError(f"{run.path} exists; choose another --name, or go on with it: {run.again}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove
 
