@@ -9,11 +9,7 @@ so that what is left is what Tandem and Ray do around them. workers: one list of
 replay: up to 512 simulated workers over recorded trials (benchmarks.learning_curves).
 
 On 2 cores all of it takes some 25 minutes and up to 8 GB of disk in a temporary folder (TMPDIR says where), --quick
-<<<<<<< HEAD
 two minutes. Appends to scale_faces.csv, scale_trials.csv, scale_workers.csv and scale_replay.csv in benchmarks/results.
-=======
-some two minutes. Appends to scale_faces.csv, scale_trials.csv, scale_workers.csv and scale_replay.csv in benchmarks/results.
->>>>>>> ae5a2fcaf45df5ee4e01565d996b9e9c338857c3
 """
 
 import argparse
