@@ -76,7 +76,7 @@ def begin(given: dict[str, Any]) -> None:
         raise UserError(f"--plan makes no run, so it takes no --{of_a_run[0]}")
     storage = storage_of(given)
     run = None if given.get("plan") else storage.new_run(given.get("name"), "paper")
-    place, gpus = found_place(given, None)
+    place, gpus = found_place(given, None, run)
     profile, reason = picked_profile(given, gpus)
     say(reason)
     names = set(PaperPlan.__dataclass_fields__) - {"profile", "settings"}
@@ -104,24 +104,29 @@ def resume(given: dict[str, Any]) -> None:
             say(f"this replication is complete: {run.path / 'report.html'}")
             return
         options = {"workers": recorded["workers"]["count"], "gpus_per_trial": recorded["workers"]["gpus"], **given}
-        place, _ = found_place(options, Precision(recorded["precision"]))
+        place, _ = found_place(options, Precision(recorded["precision"]), run)
         materials = Materials(plan.step_plan(STEPS[0], {}), place, say)
         materials.check_same(recorded, str(run.search))
         work(run, plan, materials, place.cache)
 
 
-def found_place(given: dict[str, Any], precision: Precision | None) -> tuple[Place, float]:
-    """Where the work will be done, on a Ray that is started or joined; and how many GPUs there are."""
+def found_place(given: dict[str, Any], precision: Precision | None, run: RunFolder | None) -> tuple[Place, float]:
+    """Where the work will be done, on a Ray that is started or joined; and how many GPUs there are.
+
+    Args:
+        run: for which all nodes must be able to work; None for a forecast.
+    """
     machine = start_ray(given.get("address"), say)
     workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
     say(f"{machine.cores} cores, {machine.gpus:g} GPUs; {workers.count} at once")
+    if run is not None:
+        check_nodes(run, say)
     return place_on(machine, given, workers, precision), machine.gpus
 
 
 def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> None:
     """All four steps, the test and the report."""
     start = time.monotonic()
-    check_nodes(run, say)
     try:
         protocol = Protocol(plan, run, materials, run.read_search()["command"], say)
         results = protocol.go()

@@ -100,7 +100,7 @@ def begin(given: dict[str, Any]) -> None:
     space = find_space(given["space"])
     storage = storage_of(given)
     run = storage.new_run(given.get("name"), space.name)
-    machine = started(given)
+    machine = started(given, run)
     plan = new_plan(given, space, settings, machine.gpus)
     workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
     materials = Materials(plan, place_on(machine, given, workers), say)
@@ -121,7 +121,7 @@ def resume(given: dict[str, Any]) -> None:
         plan = replace(plan, **changes)
         workers = given.get("workers", recorded["workers"]["count"])
         gpus = given.get("gpus_per_trial", recorded["workers"]["gpus"])
-        machine = started(given)
+        machine = started(given, run)
         place = place_on(machine, given, plan_workers(workers, gpus, machine), Precision(recorded["precision"]))
         materials = Materials(plan, place, say)
         materials.check_same(recorded, str(run.search))
@@ -129,10 +129,11 @@ def resume(given: dict[str, Any]) -> None:
         work(run, plan, materials)
 
 
-def started(given: dict[str, Any]) -> Machine:
-    """Ray, started or joined."""
+def started(given: dict[str, Any], run: RunFolder) -> Machine:
+    """Ray, started or joined, with nodes that can all work for the run."""
     machine = start_ray(given.get("address"), say)
     say(f"{machine.cores} cores, {machine.gpus:g} GPUs")
+    check_nodes(run, say)
     return machine
 
 
@@ -145,7 +146,6 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
         f"{workers.count} worker{'s' if workers.count > 1 else ''} with {workers.threads} threads"
         + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
     )
-    check_nodes(run, say)
     try:
         ledger = Search(plan, run, materials, say).go()
         winners = retrain(plan, run, materials, ledger, say)

@@ -55,7 +55,7 @@ def look(folder: str, url: str | None, marker: str) -> dict[str, str]:
 
 
 def check_nodes(run: RunFolder, say: Callable[[str], None]) -> None:
-    """Let every node but the driver's own see whether it can work for this run.
+    """Let every node but the driver's own see whether it can work for this run, which may not have been made yet.
 
     Raises:
         UserError: a node has other versions, does not see the run's folder, or does not answer; it is named.
@@ -66,6 +66,9 @@ def check_nodes(run: RunFolder, say: Callable[[str], None]) -> None:
         return
     say(f"looking at {len(others)} other node{'s' if len(others) > 1 else ''}")
     marker = f".seen-{uuid.uuid4().hex[:8]}"
+    if run.mirror is None and not run.path.is_dir():  # a URL takes files before anybody has made a folder there
+        run = RunFolder(run.path.parent)
+        run.path.mkdir(parents=True, exist_ok=True)
     place = run.url() or str(run.path)
     try:
         run.put(marker, b"by the driver")

@@ -11,7 +11,9 @@ SHOWN = ("relative_error", "val_gender_auc", "val_gender_accuracy", "val_nme_pct
 
 def print_winners(winners: pd.DataFrame, plan: Plan) -> None:
     """Validation scores of the winners as mean +- spread over seeds, beside what knowing nothing scores."""
-    print(f"\nwinners, retrained for {plan.retrain_epochs} epochs with {plan.retrain_seeds} seeds (validation faces):")
+    epochs, seeds = plan.retrain_epochs, plan.retrain_seeds
+    trained = f"{epochs} epoch{'s' if epochs > 1 else ''} with {seeds} seed{'s' if seeds > 1 else ''}"
+    print(f"\nwinners, retrained for {trained} (validation faces):")
     header = ["model", *(name.removeprefix("val_") for name in SHOWN), "settings"]
     rows = [[str(w["model"]), *(_cell(w, name) for name in SHOWN), _settings(w)] for _, w in winners.iterrows()]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]

@@ -137,7 +137,7 @@ def _line(recorder: RetrainRecorder, runs: int, total: int, start: float) -> str
     elapsed = time.monotonic() - start
     new = done - resumed
     left = f", about {clock(elapsed / new * (total - done))} left" if new > 0 and done < total else ""
-    return f"retraining {runs} models: {done}/{total} epochs; {clock(elapsed)}{left}"
+    return f"retraining {runs} model{'s' if runs > 1 else ''}: {done}/{total} epochs; {clock(elapsed)}{left}"
 
 
 def _rank(
