@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.examples import Examples
 from core.session import Session
 from tune.cluster import Workers
-from tune.trainable import Bench, Workload, input_key
+from tune.trainable import Bench, Workload
 
 MEASURED_FACES = 60  # of whole networks; an epoch of heads is short enough to be measured whole
 MEASURED_EPOCHS = 3
@@ -39,8 +39,7 @@ def seconds_per_epoch(workload: Workload, workers: Workers, parameters: Mapping[
 def _measure(workload: Workload, parameters: dict[str, Any]) -> float:
     bench = Bench(workload)
     config = config_from_flat({**workload.settings, **parameters})
-    key = input_key(config)
-    train, validation = workload.inputs[key].examples(bench.arrays[key])
+    train, validation = bench.examples(config)
     share = 1.0 if config.model.frozen_blocks == 5 else min(1.0, MEASURED_FACES / len(train))
     parts = (_first(train, share), _first(validation, share))
     session = Session(config, *parts, workload.weights, 0, bench.device)

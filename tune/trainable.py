@@ -10,6 +10,7 @@ from ray import tune as ray_tune
 
 from core.config import Config, config_from_flat
 from core.device import make_repeatable
+from core.examples import Examples
 from core.kept_predictions import write_predictions
 from core.patience import AwayError
 from core.preparation import Inputs
@@ -53,19 +54,21 @@ class Bench:
         make_repeatable(self.device)
         self.arrays: dict[int, np.ndarray] = {}
 
-    def _array(self, blocks: int) -> np.ndarray:
-        """Opened, and on a node that lacks it fetched, only once a trial reads it."""
-        if blocks not in self.arrays:
-            path, depot = self.workload.inputs[blocks].path, self.workload.depot
-            self.arrays[blocks] = np.load(path if depot is None else depot.local(path), mmap_mode="r")
-        return self.arrays[blocks]
+    def examples(self, config: Config) -> tuple[Examples, Examples]:
+        """What a config trains and is validated on.
+
+        The array behind it is opened, and on a node that lacks it fetched, only once a trial reads it.
+        """
+        key = input_key(config)
+        inputs, depot = self.workload.inputs[key], self.workload.depot
+        if key not in self.arrays:
+            self.arrays[key] = np.load(inputs.path if depot is None else depot.local(inputs.path), mmap_mode="r")
+        return inputs.examples(self.arrays[key])
 
     def session(self, parameters: dict[str, Any], seed: int) -> Session:
         """A fresh session."""
         config = config_from_flat({**self.workload.settings, **parameters})
-        key = input_key(config)
-        train, validation = self.workload.inputs[key].examples(self._array(key))
-        return Session(config, train, validation, self.workload.weights, seed, self.device)
+        return Session(config, *self.examples(config), self.workload.weights, seed, self.device)
 
 
 def input_key(config: Config) -> int:
