@@ -124,7 +124,7 @@ def record(given: argparse.Namespace) -> None:
     material = load_material(given, [BLOCKS], precision, device)
     book = Book(given.out)
     start, done, total = time.monotonic(), 0, expected(given)
-    before = len(book.rows)
+    before = sum(asked(given, key) for key in book.rows)
     with Progress(lambda: line(before, done, total, time.monotonic() - start)):
         for training in wanted(given, book):
             book.add(training, trained(training, material, precision, device))
@@ -135,6 +135,14 @@ def record(given: argparse.Namespace) -> None:
 def expected(given: argparse.Namespace) -> int:
     """Lines that the file will have in the end."""
     return int(given.seeds * given.configs + given.paper_seeds * sum(len(step.space.cells) for step in STEPS))
+
+
+def asked(given: argparse.Namespace, key: tuple[Any, ...]) -> bool:
+    """Whether the line of the file with this key is one of those that :func:`expected` counts."""
+    kind, _, number, seed = key
+    if kind == PAPER_KIND:
+        return bool(seed < given.paper_seeds)
+    return bool(seed < given.seeds and number < given.configs)
 
 
 def line(before: int, done: int, total: int, seconds: float) -> str:

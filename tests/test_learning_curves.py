@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks import learning_curves
-from benchmarks.learning_curves import Book, Training, drawn, expected, trained, wanted
+from benchmarks.learning_curves import Book, Training, asked, drawn, expected, trained, wanted
 from core.config import config_from_flat
 from core.errors import UserError
 from core.names import Precision
@@ -38,6 +38,13 @@ def test_every_line_is_trained_once_also_when_cut_off_and_gone_on_with(tmp_path)
     assert len(keys) == len(set(keys)) == expected(GIVEN) == 3 * 2 + 19
     assert len(pd.read_csv(tmp_path / "c.csv")) == len(book.rows) == 25
     assert filled(tmp_path / "c.csv")[1] == []
+
+
+def test_what_the_file_holds_beyond_what_was_asked_does_not_count_as_done(tmp_path):
+    book, _ = filled(tmp_path / "c.csv")
+    assert sum(asked(GIVEN, key) for key in book.rows) == expected(GIVEN)
+    less = argparse.Namespace(**{**vars(GIVEN), "configs": 2, "seeds": 1, "paper_seeds": 0})
+    assert sum(asked(less, key) for key in book.rows) == expected(less) == 2
 
 
 def test_each_table_of_the_paper_keeps_what_the_tables_before_it_ranked_first(tmp_path):

@@ -54,7 +54,10 @@ class Progress:
 
 
 class Counter:
-    """Progress of work that is counted, such as decoding faces; says nothing about work that ends within a second."""
+    """Progress of work that is counted, such as decoding faces; says nothing about work that ends within a second.
+
+    The first of many may take long by itself (processes start, files open), so nothing is foretold from it alone.
+    """
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -67,6 +70,7 @@ class Counter:
         if now - self.shown < EVERY_SECONDS and not (done == total and now - self.start > 1.0):
             return
         self.shown = now
-        left = (now - self.start) / done * (total - done)
-        tail = f"{clock(now - self.start)}" if done == total else f"about {clock(left)} left"
+        passed = now - self.start
+        left = f"about {clock(passed / done * (total - done))} left"
+        tail = left if 1 < done < total else clock(passed)
         print(f"{self.title}: {done}/{total}, {tail}", flush=True)
