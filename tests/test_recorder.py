@@ -212,3 +212,14 @@ def test_a_trial_whose_results_storage_does_not_take_stays_open(recorder):
         recorder.on_trial_result(0, [], trial, {AWAY: "full for 300 s", "done": True})
     assert recorder.ledger.entries[0].status is Status.RUNNING
     assert recorder.study.ended() == {}
+
+
+def test_the_epochs_left_are_foretold_from_the_trials_that_ended(tmp_path):
+    ledger = Ledger(tmp_path / "trials.csv", tmp_path / "curves.csv", Objective("relative_error"))
+    for count, status in ((2, "stopped"), (10, "finished"), (0, "failed"), (3, "running"), (7, "running")):
+        entry = ledger.add(len(ledger.entries), {})
+        entry.curve, entry.status = [epoch(number + 1) for number in range(count)], Status(status)
+    assert ledger.epochs(*Status) == 22
+    # Four epochs a trial: one more of the fourth, none of the fifth, which is beyond, and the sixth and seventh whole.
+    assert ledger.epochs_left(7) == 1 + 0 + 2 * 4
+    assert ledger.epochs_left(5) == 1

@@ -151,6 +151,18 @@ class Ledger:
         """How many trials have one of these statuses."""
         return sum(entry.status in statuses for entry in self._now())
 
+    def epochs(self, *statuses: Status) -> int:
+        """How many epochs the trials with one of these statuses have had."""
+        return sum(len(entry.curve) for entry in self._now() if entry.status in statuses)
+
+    def epochs_left(self, total: int) -> float:
+        """Epochs until ``total`` trials have ended, if the others last as long as those that did; at least one must."""
+        entries = self._now()
+        ended = [len(entry.curve) for entry in entries if entry.status in ENDED]
+        mean = sum(ended) / len(ended)
+        under_way = sum(max(0.0, mean - len(entry.curve)) for entry in entries if entry.status not in ENDED)
+        return under_way + mean * max(0, total - len(entries))
+
     def ranked(self, by: Objective | None = None) -> list[Entry]:
         """Trials with an epoch that did not fail, best first by ``by`` (or the objective) at their best epoch."""
         scored = [e for e in self._now() if e.curve and e.status is not Status.FAILED]

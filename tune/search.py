@@ -14,7 +14,7 @@ from tune.asha import ResumableAsha
 from tune.board import Board
 from tune.engine import run_search
 from tune.interrupt import Interrupt
-from tune.ledger import ENDED, Entry, Ledger, Status
+from tune.ledger import ENDED, Ledger, Status
 from tune.materials import Materials
 from tune.outpost import outpost_of
 from tune.plan import Plan
@@ -80,6 +80,7 @@ class Search:
         self.study = Study(run.journal, plan.search_space(), plan.sampler, plan.seed, self.patience)
         self.ledger = restored_ledger(run, self.study, self.objective, self.patience)
         self.past = self.ledger.count(*ENDED)
+        self.past_epochs = self.ledger.epochs(*ENDED)
 
     def go(self) -> Ledger:
         """Run what is left of the search.
@@ -150,8 +151,7 @@ class Search:
         ledger, total, elapsed = self.ledger, self.plan.trials, time.monotonic() - start
         ended = ledger.count(*ENDED)
         # A trial of whole networks takes minutes, and its epochs are what shows that it lives.
-        ranked = ledger.ranked()
-        epochs = sum(len(entry.curve) for entry in ranked)
+        epochs = ledger.epochs(*Status)
         trained = f"{epochs} epoch{'' if epochs == 1 else 's'}"
         text = (
             f"search {ended}/{total} trials, {trained}: {ledger.count(Status.RUNNING)} running, "
@@ -159,13 +159,14 @@ class Search:
         )
         if ledger.count(Status.FAILED):
             text += f", {ledger.count(Status.FAILED)} failed"
-        text += _best_so_far(ranked, ledger) + f"; {clock(elapsed)}{self.run.trouble}"
-        if self.past < ended < total:
-            text += f", about {clock(elapsed / (ended - self.past) * (total - ended))} left"
+        text += _best_so_far(ledger) + f"; {clock(elapsed)}{self.run.trouble}"
+        if self.past < ended < total and epochs > self.past_epochs:
+            left = elapsed / (epochs - self.past_epochs) * ledger.epochs_left(total)
+            text += f", about {clock(left)} left"
         return text
 
 
-def _best_so_far(ranked: list[Entry], ledger: Ledger) -> str:
-    name = ledger.objective.name
+def _best_so_far(ledger: Ledger) -> str:
+    name, ranked = ledger.objective.name, ledger.ranked()
     value = ranked[0].best(ledger.objective).get(name) if ranked else None
     return "" if value is None else f"; best {name} {value:.3g} (trial {ranked[0].number})"
