@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,10 @@ from numpy.typing import NDArray
 from core import synthetic
 from core.annotations import read_annotations
 from core.atomic import new_folder, write_text
-from core.celeba import CelebA, annotation_files, image_folder, read_celeba, scan_images
+from core.celeba import annotation_files, image_folder, read_celeba, scan_images
 from core.config import whole
-from core.crop import RESIZED, check_landmarks, crop_face, crop_landmarks, read_face
+from core.crop import RESIZED
+from core.decoding import decode_images
 from core.errors import UserError
 from core.json_text import read_json
 from core.names import CROP, LANDMARKS
@@ -28,6 +27,7 @@ from core.patience import first_line
 
 VERSION = 2  # part of every cache's key: raise it when the same input gives other arrays
 LEAST_FACES = 20
+IMAGES = "images.npy"
 KINDS = {"landmarks": "f", "gender": "i", "identity": "i", "file": "U"}  # of the arrays beside the images
 Progress = Callable[[int, int], None]  # faces done, faces in all
 
@@ -80,8 +80,8 @@ def load_celeba_faces(folder: Path, cache: Path, progress: Progress | None = Non
 
     def build(partial: Path) -> None:
         table = read_celeba(folder)
-        images = _new_images(partial, len(table.file))
-        landmarks, digests = _decode(table, images, progress)
+        _new_images(partial, len(table.file))
+        landmarks, digests = decode_images(table, partial / IMAGES, progress)
         _save(partial, digests, landmarks, table.gender, table.identity, table.file, table.identity_known)
 
     return _cached(cache / f"faces-{_celeba_key(folder)}", str(folder), build)
@@ -135,7 +135,7 @@ def _open(folder: Path, source: str) -> Faces:
     try:
         with warnings.catch_warnings(action="error"):  # numpy's, of headers that it does not write
             arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in KINDS}
-            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+            images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
         meta = read_json(folder / "meta.json")
         known, fingerprint = bool(meta["identity_known"]), str(meta["fingerprint"])
         shapes = {"landmarks": (len(LANDMARKS), 2)}
@@ -158,31 +158,7 @@ def _new_images(folder: Path, count: int) -> NDArray[np.uint8]:
         raise UserError(
             f"{folder.parent}: {count} faces need {need / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free"
         )
-    return np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-
-
-def _decode(
-    table: CelebA, images: NDArray[np.uint8], progress: Progress | None
-) -> tuple[NDArray[np.float32], list[bytes]]:
-    """Fill ``images``; the landmarks in crop pixels and the SHA-256 of each image file."""
-    landmarks = np.empty_like(table.landmarks)
-
-    def decode(row: int) -> bytes:
-        path = table.images / str(table.file[row])
-        encoded, image = read_face(path)
-        check_landmarks(table.landmarks[row], image.size, path)
-        images[row] = np.asarray(crop_face(image)).transpose(2, 0, 1)
-        landmarks[row] = crop_landmarks(table.landmarks[row], image.size)
-        return hashlib.sha256(encoded).digest()
-
-    digests = []
-    # Threads are enough: Pillow decodes and resizes without holding the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for digest in pool.map(decode, range(len(images))):  # the first error cancels what has not begun
-            digests.append(digest)
-            if progress is not None:
-                progress(len(digests), len(images))
-    return landmarks, digests
+    return np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
 
 
 def _save(

@@ -57,7 +57,7 @@ def test_the_second_load_decodes_nothing_and_gives_the_same(
     tmp_path: Path, celeba: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_celeba_faces(celeba, tmp_path / "cache")
-    monkeypatch.setattr(faces, "read_face", None)
+    monkeypatch.setattr(faces, "decode_images", None)
     monkeypatch.setattr(faces, "read_celeba", None)
     second = load_celeba_faces(celeba, tmp_path / "cache")
     assert second.fingerprint == first.fingerprint
@@ -138,12 +138,15 @@ def test_of_several_damaged_images_the_first_is_named(tmp_path: Path, celeba: Pa
 def test_progress_counts_every_image(tmp_path: Path, celeba: Path) -> None:
     heard: list[tuple[int, int]] = []
     load_celeba_faces(celeba, tmp_path / "cache", lambda done, total: heard.append((done, total)))
-    assert heard == [(done, 24) for done in range(1, 25)]
+    done, total = zip(*heard, strict=True)
+    assert done[-1] == 24
+    assert list(done) == sorted(set(done))
+    assert set(total) == {24}
 
 
 def test_an_interrupted_build_leaves_no_cache_and_the_next_one_succeeds(tmp_path: Path, celeba: Path) -> None:
     def interrupt(done: int, total: int) -> None:
-        if done == 5:
+        if done < 24:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -160,7 +163,7 @@ def test_a_disk_too_full_for_the_cache_is_an_error_before_any_decoding(
     tmp_path: Path, celeba: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(24 * 3 * 224 * 224 - 1))
-    monkeypatch.setattr(faces, "read_face", None)
+    monkeypatch.setattr(faces, "decode_images", None)
     with pytest.raises(UserError, match=r"cache: 24 faces need 0\.0 GB of disk"):
         load_celeba_faces(celeba, tmp_path / "cache")
     assert caches(tmp_path / "cache") == []
