@@ -22,6 +22,8 @@ LONGEST = 10  # greatest ratio of an image's sides: resizing a long strip would 
 
 # Pillow refuses images above twice its own limit (89 million) and warns of those above it; we refuse smaller ones.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+# What a camera noted beside the picture; where that is damaged the picture is not.
+warnings.filterwarnings("ignore", "Corrupt EXIF data", module=r"PIL\.")
 
 
 def read_face(path: Path) -> tuple[bytes, Image.Image]:
@@ -71,6 +73,14 @@ def crop_landmarks(landmarks: NDArray[np.float32], size: tuple[int, int]) -> NDA
     scaled = (landmarks.astype(np.float64) + 0.5) * (np.array(resized) / np.array(size)) - 0.5
     cropped: NDArray[np.float64] = scaled - np.array(corner)
     return cropped.astype(np.float32)
+
+
+def photo_landmarks(landmarks: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The way back from :func:`crop_landmarks`: from pixels of the crop to those of the image of ``size``."""
+    resized, corner = _geometry(size)
+    uncropped = landmarks.astype(np.float64) + np.array(corner)
+    scaled: NDArray[np.float64] = (uncropped + 0.5) * (np.array(size) / np.array(resized)) - 0.5
+    return scaled.astype(np.float32)
 
 
 def check_landmarks(landmarks: NDArray[np.float32], size: tuple[int, int], path: Path) -> None:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from core.looks import NORMAL, PAGE, SMALL, look_of, new_figure
 from core.metrics import Predictions, Truth, gender_margin, nme_per_face_pct
-from core.names import CROP
+from core.names import CROP, GENDERS
 
-GENDERS = ("woman", "man")
 COLUMNS = 4
 
 

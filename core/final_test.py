@@ -18,7 +18,7 @@ from core.metrics import (
     Predictions,
     Truth,
     baseline_predictions,
-    gender_margin,
+    man_probability,
     nme_per_face_pct,
     relative_error,
     score,
@@ -167,16 +167,10 @@ def predictions_table(result: TestResult) -> pd.DataFrame:
             table = pd.DataFrame({"model": tested.winner.label, "seed": number, "file": result.files})
             table["gender"] = result.truth.gender
             if run.gender_logits is not None:
-                table["man_probability"] = sigmoid(gender_margin(run.gender_logits))
+                table["man_probability"] = man_probability(run.gender_logits)
             if run.landmarks is not None:
                 table["nme_pct"] = nme_per_face_pct(run.landmarks, result.truth.landmarks)
                 names = [f"{name}_{axis}_px" for name in LANDMARKS for axis in "xy"]
                 table[names] = run.landmarks.reshape(len(table), -1)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
-
-
-def sigmoid(logits: Floats) -> Floats:
-    """1 / (1 + e^-x), without overflow for any x."""
-    probabilities: Floats = np.exp(-np.logaddexp(0, -logits))
-    return probabilities

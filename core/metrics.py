@@ -166,6 +166,12 @@ def gender_margin(logits_NC: Floats) -> Floats:
         return logits_NC[:, MAN].astype(np.float64) - logits_NC[:, WOMAN]
 
 
+def man_probability(logits_NC: Floats) -> Floats:
+    """Softmax's probability of man (N,), without overflow for any margin."""
+    probabilities: Floats = np.exp(-np.logaddexp(0, -gender_margin(logits_NC)))
+    return probabilities
+
+
 def confusion(margin_N: Floats, gender_N: Integers) -> Integers:
     """Counts of faces (2, 2): row = true gender, column = predicted, woman first. A tie is a woman, as argmax says."""
     return np.bincount(2 * gender_N + (margin_N > 0), minlength=4).reshape(2, 2)

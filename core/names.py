@@ -66,6 +66,7 @@ LEFT_EYE, RIGHT_EYE = 0, 1
 MIRRORED = (1, 0, 2, 4, 3)  # the landmark that each one becomes in a mirrored face
 
 WOMAN, MAN = 0, 1  # the positive class is man, as in the data
+GENDERS = ("woman", "man")
 CROP = 224  # side of the square crop in pixels
 
 GENDER_METRICS = ("gender_ce", "gender_accuracy", "gender_precision", "gender_recall", "gender_f1", "gender_auc")

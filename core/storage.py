@@ -13,7 +13,7 @@ from core.atomic import write_text
 from core.cache_folder import RUNS, default_cache
 from core.errors import UserError
 from core.lease import LEASE, Lease
-from core.mirror import Mirror, below, is_url
+from core.mirror import Mirror, above, below, is_url
 from core.patience import Patience, Say, first_line
 from core.run_folder import CHECKPOINT, RunFolder, check_run_name, check_writable
 
@@ -109,6 +109,17 @@ class Storage:
         assert mirror is not None
         with reaching(mirror.url):
             return bool(mirror.names())
+
+
+def run_at(place: str, cache: Path) -> tuple[Storage, RunFolder]:
+    """The run in a folder or at a URL, and where it is kept."""
+    if is_url(place):
+        parent, name = above(place)
+    else:
+        path = Path(place).resolve()  # so that "." has a name too
+        parent, name = str(path.parent), path.name
+    storage = Storage(parent, cache)
+    return storage, storage.run(name)
 
 
 @contextmanager

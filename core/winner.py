@@ -53,10 +53,34 @@ def read_winners(run: RunFolder) -> list[Winner]:
     if not run.winners.is_file():
         raise UserError(f"{run.path}: no winners yet; finish the search first: {run.again}")
     table = _candidates(run.winners)
-    winners = [_read(run, {str(k): v for k, v in row.items()}) for _, row in table[table["rank"] == 1].iterrows()]
+    winners = [_read(run, row) for row in _rows(table[table["rank"] == 1])]
     if not winners:
         raise UserError(f"{run.winners}: no row of rank 1; go on with the search: {run.again}")
     return winners
+
+
+def read_winner(run: RunFolder, label: str | None) -> Winner:
+    """One winner of a run: that of a label such as ``multitask`` or ``multitask-2``; without one, the only first one.
+
+    Raises:
+        UserError: no such winner, or several to choose from; the search has not ended; a file of it is damaged.
+    """
+    if label is None:
+        winners = read_winners(run)
+        if len(winners) > 1:
+            choice = ", ".join(str(run.path / "winners" / winner.label) for winner in winners)
+            raise UserError(f"{run.path}: has several winners; name one of {choice}")
+        return winners[0]
+    if not run.winners.is_file():
+        raise UserError(f"{run.path}: no winners yet; finish the search first: {run.again}")
+    rows = {str(row["model"]): row for row in _rows(_candidates(run.winners))}
+    if label not in rows:
+        raise UserError(f"{run.winners}: no winner {shown(label)}; it lists {', '.join(rows)}")
+    return _read(run, rows[label])
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for _, row in table.iterrows()]
 
 
 def _candidates(path: Path) -> pd.DataFrame:

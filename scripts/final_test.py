@@ -24,13 +24,12 @@ from core.errors import UserError, run_script
 from core.faces import Faces
 from core.final_test import TestResult, predictions_table, run_test, scores_table
 from core.gallery import write_figures
-from core.mirror import above, is_url
 from core.openings import opened_elsewhere, record_opening
 from core.preparation import load_faces
 from core.report import number, write_report
 from core.run_folder import RunFolder
 from core.splits import Split, read_split
-from core.storage import Storage
+from core.storage import run_at
 from core.winner import check_weights, read_backbone, read_winners
 from tune.plan import plan_from_json
 from tune.progress import Counter, Progress, clock, say
@@ -71,7 +70,7 @@ def main() -> None:
     parser.add_argument("--data", metavar="DIR", help="where the faces are now, if they have moved")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
     arguments = parser.parse_args()
-    storage, run = found_run(arguments.run, arguments.cache)
+    storage, run = run_at(arguments.run, arguments.cache)
     with storage.held(run, say):
         search = run.read_search()
         if "paper" in search["plan"]:
@@ -92,17 +91,6 @@ def main() -> None:
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
     print_scores(table)
     print(f"report: {report}")
-
-
-def found_run(place: str, cache: Path) -> tuple[Storage, RunFolder]:
-    """The run in a folder or at a URL, and where it is kept."""
-    if is_url(place):
-        parent, name = above(place)
-    else:
-        path = Path(place).resolve()  # so that "." has a name too
-        parent, name = str(path.parent), path.name
-    storage = Storage(parent, cache)
-    return storage, storage.run(name)
 
 
 def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache: Path) -> tuple[Faces, Split]:

@@ -22,8 +22,8 @@ import core.bench
 from core import final_test
 from core.errors import UserError
 from core.faces import load_drawn_faces
-from core.final_test import predictions_table, run_test, scored, scores_table, sigmoid
-from core.metrics import Predictions, Truth
+from core.final_test import predictions_table, run_test, scored, scores_table
+from core.metrics import Predictions, Truth, man_probability
 from core.names import MEAN_FACE
 from core.run_folder import RunFolder
 from core.splits import split_faces
@@ -113,10 +113,10 @@ def test_predictions_csv_names_each_seed_by_its_own_number() -> None:
 
 
 def test_probabilities_are_the_logistic_function_and_never_overflow() -> None:
-    logits = np.array([-1e5, -800.0, -2.0, 0.0, 2.0, 800.0, 1e5])
+    margins = np.array([-1e5, -800.0, -2.0, 0.0, 2.0, 800.0, 1e5])
     with warnings.catch_warnings(), np.errstate(over="raise", divide="raise", invalid="raise"):
         warnings.simplefilter("error")
-        found = sigmoid(logits)
+        found = man_probability(np.stack([margins * 0 + 1, margins + 1], axis=1))
     assert found == pytest.approx([0, 0, 1 / (1 + math.e**2), 0.5, 1 / (1 + math.e**-2), 1, 1])
 
 

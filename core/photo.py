@@ -1,0 +1,130 @@
+"""A winner put to photos of any size: gender with its probability, landmarks in the photo's own pixels, drawings.
+
+Nothing looks for a face: what a model says is only worth something where the photo shows one face as those that it was
+trained on do, upright, whole and in the middle.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from core.celeba import LANDMARK_COLUMNS
+from core.crop import crop_face, photo_landmarks, read_face
+from core.examples import BatchSource, Examples
+from core.metrics import man_probability
+from core.models import FaceModel
+from core.names import GENDERS, LANDMARKS, Precision
+from core.prediction import predict
+
+AT_ONCE = 64  # photos whose crops are in memory
+DRAWN_SIDE = 448  # pixels of a drawing's shorter side at least: smaller photos are drawn larger
+MARK = "#00E5FF"  # bright, and no colour of skin or hair
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """What a model says of one photo; None for what it does not predict."""
+
+    path: Path
+    size: tuple[int, int]
+    """Width and height."""
+    probability_man: float | None
+    landmarks: NDArray[np.float32] | None
+    """(5, 2), pixels of the photo; they may lie outside it."""
+
+    @property
+    def gender(self) -> str | None:
+        """The likelier one; a tie is a woman, as in the scores."""
+        return None if self.probability_man is None else GENDERS[int(self.probability_man > 0.5)]
+
+    def caption(self) -> str:
+        """Gender with its probability, or nothing."""
+        if self.probability_man is None:
+            return ""
+        return f"{self.gender}, {100 * max(self.probability_man, 1 - self.probability_man):.0f} %"
+
+
+def open_photo(path: Path) -> Image.Image:
+    """A JPEG or PNG file as RGB, turned upright if its camera noted that it lies on its side.
+
+    Raises:
+        UserError: the file cannot be read, is damaged, or is too large or too long to be a face.
+    """
+    _, image = read_face(path)
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a damaged note raises what its bytes make Pillow's reader do; the picture itself is whole
+        return image
+
+
+def look_at(
+    model: FaceModel, paths: Sequence[Path], precision: Precision, device: torch.device, progress: Callable[[int], None]
+) -> list[Photo]:
+    """Put a model to photos, all of which can be opened.
+
+    Args:
+        progress: hears how many are done.
+
+    Raises:
+        UserError: a photo cannot be read.
+    """
+    found: list[Photo] = []
+    for start in range(0, len(paths), AT_ONCE):
+        sizes, crops = zip(*map(_size_and_crop, paths[start : start + AT_ONCE]), strict=True)
+        count = len(crops)
+        unknown = np.zeros((count, len(LANDMARKS), 2), np.float32), np.zeros(count, np.int64)
+        faces = Examples(np.stack(crops), np.arange(count), *unknown)
+        said = predict(model, BatchSource(faces, device), precision)
+        for row, size in enumerate(sizes):
+            probability = landmarks = None
+            if said.gender_logits is not None:
+                probability = float(man_probability(said.gender_logits[row : row + 1])[0])
+            if said.landmarks is not None:
+                landmarks = photo_landmarks(said.landmarks[row], size)
+            found.append(Photo(paths[start + row], size, probability, landmarks))
+        progress(len(found))
+    return found
+
+
+def _size_and_crop(path: Path) -> tuple[tuple[int, int], NDArray[np.uint8]]:
+    image = open_photo(path)
+    return image.size, np.asarray(crop_face(image)).transpose(2, 0, 1)
+
+
+def photo_table(photos: Sequence[Photo]) -> pd.DataFrame:
+    """A row a photo: ``image, gender, probability_man, lefteye_x ... rightmouth_y``; empty where a model is silent."""
+    rows = []
+    for photo in photos:
+        points = (
+            [None] * len(LANDMARK_COLUMNS) if photo.landmarks is None else photo.landmarks.round(2).ravel().tolist()
+        )
+        probability = None if photo.probability_man is None else round(photo.probability_man, 6)
+        rows.append([str(photo.path), photo.gender, probability, *points])
+    return pd.DataFrame(rows, columns=["image", "gender", "probability_man", *LANDMARK_COLUMNS])
+
+
+def drawn_photo(photo: Photo, image: Image.Image) -> Image.Image:
+    """The photo with a cross at each landmark, and below it what the model says of gender."""
+    scale = max(1, -(-DRAWN_SIDE // min(image.size)))
+    width, height = (scale * side for side in image.size)
+    type_size = max(16, min(width, height) // 24)
+    band = 2 * type_size if photo.caption() else 0
+    picture = Image.new("RGB", (width, height + band), "white")
+    picture.paste(image.resize((width, height), Image.Resampling.BICUBIC))
+    pen = ImageDraw.Draw(picture)
+    arm, line = max(5, min(width, height) // 50), max(2, min(width, height) // 250)
+    for x, y in [] if photo.landmarks is None else (photo.landmarks + 0.5) * scale - 0.5:
+        for colour, thick in (("black", 3 * line), (MARK, line)):  # a halo, so that it shows on any ground
+            pen.line((x - arm, y, x + arm, y), colour, thick)
+            pen.line((x, y - arm, x, y + arm), colour, thick)
+    if band:
+        pen.text(
+            (width / 2, height + band / 2), photo.caption(), "black", ImageFont.load_default(type_size), anchor="mm"
+        )
+    return picture

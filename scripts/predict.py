@@ -1,0 +1,186 @@
+"""Put a winner to photos: gender with its probability, and five landmarks in the photo's own pixels.
+
+    python scripts/predict.py runs/multitask me.jpg you.png --draw drawn
+    python scripts/predict.py runs/joint/winners/attention/seed-1 photos --csv photos.csv
+
+WINNER is a run with one winner, a winner's folder (then its seed that did best on the validation faces is taken) or a
+seed's folder. Photos are JPEG or PNG of any size, each of one face, upright, whole and in the middle, as CelebA's
+aligned images show them. Nothing looks for the face: of a landscape, or of several people, the answer is worth nothing.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from core.atomic import write_text
+from core.cache_folder import default_cache
+from core.device import device_at_hand, make_repeatable
+from core.errors import UserError, run_script
+from core.mirror import is_url
+from core.names import LANDMARKS
+from core.photo import Photo, drawn_photo, look_at, open_photo, photo_table
+from core.retraining import Objective
+from core.run_folder import RunFolder
+from core.storage import run_at
+from core.winner import Winner, load_model, read_backbone, read_winner
+from tune.plan import plan_from_json
+from tune.progress import Counter, say
+
+ENDINGS = (".jpg", ".jpeg", ".png")  # what is taken from a folder
+
+
+def main() -> None:
+    """Parse, predict, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("winner", metavar="WINNER", help="a run, a winner in it or one of its seeds: a folder or URL")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="a photo, or a folder of them")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table of all photos")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="write each photo with its landmarks drawn")
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
+    arguments = parser.parse_args()
+    listed = photo_files(arguments.images)
+    drawings = drawing_files(listed, arguments.draw)
+    check_places(arguments.csv, arguments.draw)
+    readable, errors = tried(listed)
+    if readable:
+        photos = predicted(arguments.winner, arguments.cache, readable)
+        if arguments.csv is not None:
+            write_text(arguments.csv, photo_table(photos).to_csv(index=False))
+        if arguments.draw is not None:
+            draw(photos, drawings)
+        for photo in photos:
+            print(told(photo))
+    sys.stdout.flush()
+    for error in errors[:-1]:
+        print(f"error: {error}", file=sys.stderr)
+    if errors:
+        raise errors[-1]
+
+
+def photo_files(given: Sequence[Path]) -> list[Path]:
+    """The photos that were named, and those in the folders that were.
+
+    Raises:
+        UserError: a folder has none.
+    """
+    found = []
+    for path in given:
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path}: must hold photos ({', '.join(ENDINGS)}), there are none")
+        found += inside
+    return found
+
+
+def drawing_files(photos: Sequence[Path], folder: Path | None) -> dict[Path, Path]:
+    """Where the drawing of each photo goes: its name with ``-drawn``, and a number where two have the same name."""
+    found: dict[Path, Path] = {}
+    for photo in dict.fromkeys(photos if folder is not None else ()):
+        assert folder is not None
+        name, count = f"{photo.stem}-drawn", 1
+        while (path := folder / f"{name}{'' if count == 1 else f'-{count}'}.png") in found.values():
+            count += 1
+        if path in photos:
+            raise UserError(f"{path}: is a photo to look at, and the drawing of {photo} would replace it")
+        found[photo] = path
+    return found
+
+
+def check_places(csv: Path | None, folder: Path | None) -> None:
+    """See now that what is found out can be written.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if csv is not None and (csv.is_dir() or not csv.parent.is_dir()):
+        raise UserError(f"--csv {csv}: must be a file in a folder that exists")
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--draw {folder}: must be a folder ({error.strerror})") from None
+
+
+def tried(photos: Sequence[Path]) -> tuple[list[Path], list[UserError]]:
+    """Those that can be read, and what is wrong with each of the others."""
+    readable, errors, progress = [], [], Counter("reading photos")
+    for done, path in enumerate(photos, 1):
+        try:
+            open_photo(path)
+        except UserError as error:
+            errors.append(error)
+        else:
+            readable.append(path)
+        progress(done, len(photos))
+    return readable, errors
+
+
+def predicted(place: str, cache: Path, photos: Sequence[Path]) -> list[Photo]:
+    """What the winner at ``place`` says of photos; which one it is is said first."""
+    run_place, label, seed = parts_of(place)
+    storage, run = run_at(run_place, cache)
+    # A run under a URL is copied here, which only one process may do at a time; a folder is only read.
+    with storage.held(run, say) if run.mirror is not None else nullcontext():
+        search = run.read_search()
+        winner = read_winner(run, label)
+        number, folder = chosen_seed(run, winner, seed, search)
+        device = device_at_hand()
+        make_repeatable(device)
+        model = load_model(read_backbone(run), winner, folder, device)
+    say(f"{winner.label}, seed {number} of run {run.path.name}; each photo must show one face as in CelebA")
+    progress = Counter("predicting")
+    return look_at(model, photos, winner.config.training.precision, device, lambda done: progress(done, len(photos)))
+
+
+def parts_of(place: str) -> tuple[str, str | None, int | None]:
+    """The run that a winner's folder lies in, and its label and seed as far as they are named."""
+    whole, mark, options = place.partition("?") if is_url(place) else (str(Path(place).resolve()), "", "")
+    match = re.fullmatch(r"(.+)/winners/([^/]+?)(?:/seed-([0-9]+))?", whole.rstrip("/"))
+    if match is None:
+        return place, None, None
+    return match[1] + mark + options, match[2], None if match[3] is None else int(match[3])
+
+
+def chosen_seed(run: RunFolder, winner: Winner, seed: int | None, search: dict[str, object]) -> tuple[int, Path]:
+    """Number and folder of the seed that was named, or that did best on the validation faces.
+
+    Raises:
+        UserError: the winner has no such seed.
+    """
+    if seed is not None and seed not in winner.replicates:
+        there = ", ".join(f"seed-{number}" for number in winner.replicates)
+        raise UserError(f"{run.path / 'winners' / winner.label}: has no seed-{seed}; it has {there}")
+    objective = Objective(plan_from_json(search["plan"], str(run.search)).aim().name)
+    costs = [min(map(objective.cost, curve.to_dict("records"))) for curve in winner.curves]
+    best = costs.index(min(costs)) if seed is None else winner.replicates.index(seed)
+    return winner.replicates[best], winner.folders[best]
+
+
+def draw(photos: Sequence[Photo], drawings: dict[Path, Path]) -> None:
+    """Write the drawings."""
+    progress = Counter("drawing")
+    for done, photo in enumerate(photos, 1):
+        path = drawings[photo.path]
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            drawn_photo(photo, open_photo(photo.path)).save(partial, "PNG")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        progress(done, len(photos))
+
+
+def told(photo: Photo) -> str:
+    """A line for the reader."""
+    points = []
+    if photo.landmarks is not None:
+        names = (name.replace("_", " ") for name in LANDMARKS)
+        points = [f"{name} ({x:.1f}, {y:.1f})" for name, (x, y) in zip(names, photo.landmarks, strict=True)]
+    return f"{photo.path}: {'; '.join(filter(None, [photo.caption(), ', '.join(points)]))}"
+
+
+if __name__ == "__main__":
+    run_script(main)
