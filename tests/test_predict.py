@@ -104,7 +104,9 @@ def predict(*words: object) -> Done:
             runpy.run_path(str(SCRIPT), run_name="__main__")
         except SystemExit as end:
             code = end.code
-    said = "".join(line for line in out.getvalue().splitlines(True) if not line.startswith(("predicting: ", "drawing: ")))
+    said = "".join(
+        line for line in out.getvalue().splitlines(True) if not line.startswith(("predicting: ", "drawing: "))
+    )
     return Done(code or 0, said, err.getvalue())
 
 
