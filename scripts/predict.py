@@ -2,6 +2,7 @@
 
     python scripts/predict.py runs/multitask me.jpg you.png --draw drawn
     python scripts/predict.py runs/joint/winners/attention/seed-1 photos --csv photos.csv
+    python scripts/predict.py runs/multitask --export multitask.onnx
 
 WINNER is a run with one winner, a winner's folder (then its seed that did best on the validation faces is taken) or a
 seed's folder. Photos are JPEG or PNG of any size, each of one face, upright, whole and in the middle, as CelebA's
@@ -11,20 +12,25 @@ aligned images show them. Nothing looks for the face: of a landscape, or of seve
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+
+import torch
 
 from core.atomic import write_text
 from core.cache_folder import default_cache
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.mirror import is_url
-from core.names import LANDMARKS
+from core.models import FaceModel
+from core.names import LANDMARKS, Precision
+from core.onnx_file import export_onnx
 from core.photo import Photo, drawn_photo, look_at, open_photo, photo_table
 from core.retraining import Objective
 from core.run_folder import RunFolder
 from core.storage import run_at
+from core.synthetic import draw_faces
 from core.winner import Winner, load_model, read_backbone, read_winner
 from tune.plan import plan_from_json
 from tune.progress import Counter, say
@@ -36,17 +42,23 @@ def main() -> None:
     """Parse, predict, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("winner", metavar="WINNER", help="a run, a winner in it or one of its seeds: a folder or URL")
-    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="a photo, or a folder of them")
+    parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help="a photo, or a folder of them")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table of all photos")
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write each photo with its landmarks drawn")
+    parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as .onnx, in float32")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
     arguments = parser.parse_args()
+    if not arguments.images and arguments.export is None:
+        raise UserError("nothing to do: name photos, or --export FILE")
     listed = photo_files(arguments.images)
     drawings = drawing_files(listed, arguments.draw)
-    check_places(arguments.csv, arguments.draw)
+    check_places({"--csv": arguments.csv, "--export": arguments.export}, arguments.draw)
     readable, errors = tried(listed)
-    if readable:
-        photos = predicted(arguments.winner, arguments.cache, readable)
+    if readable or arguments.export is not None:
+        model, precision, notes = loaded(arguments.winner, arguments.cache)
+        if arguments.export is not None:
+            export(model, arguments.export, notes)
+        photos = predicted(model, precision, readable)
         if arguments.csv is not None:
             write_text(arguments.csv, photo_table(photos).to_csv(index=False))
         if arguments.draw is not None:
@@ -89,14 +101,15 @@ def drawing_files(photos: Sequence[Path], folder: Path | None) -> dict[Path, Pat
     return found
 
 
-def check_places(csv: Path | None, folder: Path | None) -> None:
+def check_places(files: Mapping[str, Path | None], folder: Path | None) -> None:
     """See now that what is found out can be written.
 
     Raises:
         UserError: it cannot.
     """
-    if csv is not None and (csv.is_dir() or not csv.parent.is_dir()):
-        raise UserError(f"--csv {csv}: must be a file in a folder that exists")
+    for option, file in files.items():
+        if file is not None and (file.is_dir() or not file.parent.is_dir()):
+            raise UserError(f"{option} {file}: must be a file in a folder that exists")
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -118,8 +131,8 @@ def tried(photos: Sequence[Path]) -> tuple[list[Path], list[UserError]]:
     return readable, errors
 
 
-def predicted(place: str, cache: Path, photos: Sequence[Path]) -> list[Photo]:
-    """What the winner at ``place`` says of photos; which one it is is said first."""
+def loaded(place: str, cache: Path) -> tuple[FaceModel, Precision, dict[str, str]]:
+    """The winner at ``place``, the precision that it was trained in, and which one it is, which is said too."""
     run_place, label, seed = parts_of(place)
     storage, run = run_at(run_place, cache)
     # A run under a URL is copied here, which only one process may do at a time; a folder is only read.
@@ -127,12 +140,25 @@ def predicted(place: str, cache: Path, photos: Sequence[Path]) -> list[Photo]:
         search = run.read_search()
         winner = read_winner(run, label)
         number, folder = chosen_seed(run, winner, seed, search)
-        device = device_at_hand()
-        make_repeatable(device)
-        model = load_model(read_backbone(run), winner, folder, device)
+        model = load_model(read_backbone(run), winner, folder, torch.device("cpu"))
     say(f"{winner.label}, seed {number} of run {run.path.name}; each photo must show one face as in CelebA")
+    notes = {"run": run.path.name, "winner": winner.label, "seed": str(number)}
+    return model, winner.config.training.precision, notes
+
+
+def export(model: FaceModel, path: Path, notes: dict[str, str]) -> None:
+    """Write the model as an ONNX file that agrees with it on eight drawn faces (landmarks: in sides of the crop)."""
+    apart = export_onnx(model, path, notes, draw_faces(8, 0)[0])
+    differences = ", ".join(f"{name} by {value:.1e}" for name, value in apart.items())
+    say(f"{path}: written; on eight faces it differs from torch in {differences} at most")
+
+
+def predicted(model: FaceModel, precision: Precision, photos: Sequence[Path]) -> list[Photo]:
+    """What a model says of photos."""
+    device = device_at_hand()
+    make_repeatable(device)
     progress = Counter("predicting")
-    return look_at(model, photos, winner.config.training.precision, device, lambda done: progress(done, len(photos)))
+    return look_at(model.to(device), photos, precision, device, lambda done: progress(done, len(photos)))
 
 
 def parts_of(place: str) -> tuple[str, str | None, int | None]:

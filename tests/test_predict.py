@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import torch
@@ -290,6 +291,71 @@ def test_an_empty_folder_and_a_drawing_over_a_photo_are_refused(run: RunFolder, 
         Image.new("RGB", (50, 50)).save(tmp_path / name)
     done = predict(run.path / "winners/gender", tmp_path / "a.png", tmp_path / "a-drawn.png", "--draw", tmp_path)
     assert (done.returncode, "the drawing of" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("label", ["multitask", "gender", "landmarks"])
+def test_an_exported_model_says_the_same_in_another_runtime(run: RunFolder, tmp_path: Path, label: str) -> None:
+    """Of faces that the export did not try, in batches of any size; the winners' own heads say the same of each."""
+    random = np.random.default_rng(0)
+    for path in run.path.glob(f"winners/{label}/seed-2/weights.safetensors"):
+        tensors = {
+            name: t + 0.01 * torch.from_numpy(random.normal(size=t.shape)).float()
+            for name, t in load_file(path).items()
+        }
+        shutil.copytree(run.path, tmp_path / "run")
+        save_file(tensors, tmp_path / "run" / path.relative_to(run.path))
+    winner = tmp_path / "run/winners" / label / "seed-2"
+    done = predict(winner, "--export", tmp_path / "model.onnx")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "run"]
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    notes = session.get_modelmeta().custom_metadata_map
+    assert (notes["winner"], notes["seed"], notes["run"]) == (label, "2", "run")
+    found = read_winner(RunFolder(tmp_path / "run"), label)
+    model = load_model(read_backbone(RunFolder(tmp_path / "run")), found, winner, CPU)
+    for count in (1, 3):
+        faces = random.integers(0, 256, (count, 3, 224, 224), dtype=np.uint8)
+        with torch.no_grad():
+            said = model(model.frozen_features(torch.from_numpy(faces)))
+        answers = dict(
+            zip([each.name for each in session.get_outputs()], session.run(None, {"faces": faces}), strict=True)
+        )
+        expected = {}
+        if "gender" in said:
+            odds = np.exp(said["gender"].double().numpy())
+            expected["probability_man"] = odds[:, 1] / odds.sum(axis=1)
+        if "landmarks" in said:
+            expected["landmarks"] = 224 * said["landmarks"].double().numpy()
+        assert set(answers) == set(expected)
+        for name, values in expected.items():
+            np.testing.assert_allclose(answers[name], values, atol=1e-4 * (224 if name == "landmarks" else 1))
+
+
+def test_a_model_that_another_runtime_reads_differently_is_not_written(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = onnxruntime.InferenceSession.run
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", lambda *words: [value + 2e-4 for value in real(*words)])
+    done = predict(run.path / "winners/gender", "--export", tmp_path / "model.onnx")
+    assert done.returncode == 2
+    assert "not written, its outputs differ from torch's" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_without_its_packages_says_what_to_install(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    done = predict(run.path / "winners/gender", "--export", tmp_path / "model.onnx")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: --export: needs onnxruntime: pip install 'tandem-faces[onnx]'\n",
+    )
+
+
+def test_a_command_without_photos_or_export_is_refused(run: RunFolder) -> None:
+    done = predict(run.path / "winners/gender")
+    assert (done.returncode, done.stderr) == (2, "error: nothing to do: name photos, or --export FILE\n")
 
 
 def test_a_winner_of_a_run_on_s3_is_found_there(run: RunFolder, photos: list[Path], tmp_path: Path, s3: str) -> None:

@@ -1,0 +1,107 @@
+"""A model as one ONNX file that runs without Tandem or torch, and proof that it says the same."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.models import FaceModel
+from core.names import CROP, LANDMARKS, MAN, Task
+from core.patience import first_line
+
+TOLERANCE = 1e-4  # of a probability, and of a landmark in sides of the crop
+PROBABILITY, POINTS = "probability_man", "landmarks"
+ABOUT = {
+    "faces": f"uint8 RGB (batch, 3, {CROP}, {CROP}): the photo's shorter side resized to 256, its centre {CROP} square",
+    PROBABILITY: "(batch,), in [0, 1]",
+    POINTS: f"(batch, 5, 2): x and y of {', '.join(LANDMARKS)} in pixels of the {CROP} square",
+}
+
+
+class Portable(nn.Module):
+    """From uint8 crops (B, 3, 224, 224) to the probability of a man (B,) and landmarks (B, 5, 2) in crop pixels."""
+
+    def __init__(self, model: FaceModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
+        """What the model predicts of these two, in this order."""
+        said = self.model(self.model.frozen_features(faces))
+        found = []
+        if Task.GENDER in said:
+            found.append(said[Task.GENDER].softmax(dim=1)[:, MAN])
+        if Task.LANDMARKS in said:
+            found.append(said[Task.LANDMARKS] * CROP)
+        return tuple(found)
+
+
+def export_onnx(model: FaceModel, path: Path, notes: Mapping[str, str], faces: NDArray[np.uint8]) -> dict[str, float]:
+    """Write ``model`` in float32 as an ONNX file, once the runtime has been seen to agree with torch on ``faces``.
+
+    Args:
+        notes: what the file says of itself, beside how to feed and read it.
+
+    Returns:
+        The largest difference by output: of probabilities, and of landmarks in sides of the crop.
+
+    Raises:
+        UserError: packages for ONNX are missing, the outputs differ by more than 1e-4, or the file cannot be written.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly
+    except ImportError as error:
+        raise UserError(f"--export: needs {error.name}: pip install 'tandem-faces[onnx]'") from None
+    portable = Portable(model.cpu().float()).eval()
+    outputs = [name for name, task in ((PROBABILITY, Task.GENDER), (POINTS, Task.LANDMARKS)) if task in model.heads]
+    made = _program(portable, faces, outputs).model_proto
+    onnx.helper.set_model_props(made, {**ABOUT, **notes})
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        onnx.save(made, partial)
+        session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
+        apart = _differences(portable, faces, outputs, session.run(outputs, {"faces": faces}))
+        if not max(apart.values()) <= TOLERANCE:  # NaN is no agreement either
+            raise UserError(f"{path}: not written, its outputs differ from torch's by {apart}, more than {TOLERANCE:g}")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({first_line(error)})") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return apart
+
+
+def _program(portable: Portable, faces: NDArray[np.uint8], outputs: list[str]) -> torch.onnx.ONNXProgram:
+    with warnings.catch_warnings(action="ignore"), redirect_stdout(StringIO()):  # the exporter talks of its own insides
+        program = torch.onnx.export(
+            portable,
+            (torch.from_numpy(faces),),
+            input_names=["faces"],
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    return program
+
+
+@torch.no_grad()
+def _differences(
+    portable: Portable, faces: NDArray[np.uint8], outputs: list[str], found: Sequence[NDArray[np.float32]]
+) -> dict[str, float]:
+    units = {PROBABILITY: 1, POINTS: CROP}
+    expected = portable(torch.from_numpy(faces))
+    return {
+        name: float(np.abs(values - right.numpy()).max()) / units[name]
+        for name, values, right in zip(outputs, found, expected, strict=True)
+    }
