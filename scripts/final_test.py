@@ -6,7 +6,6 @@ Writes RUN/test: scores.csv, predictions.csv, figures and report.html.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,17 +45,13 @@ class Doing:
 
     def __call__(self, title: str) -> Callable[[int, int], None]:
         """Begin a piece of work; the result hears how much of how much is done."""
-        self.say(title)
+        say(title)
         self.text = title
 
         def hear(done: int, total: int) -> None:
             self.text = f"{title}, {done}/{total}"
 
         return hear
-
-    def say(self, text: str) -> None:
-        """A line that stays; on a terminal it takes the place of the one that changes."""
-        print(f"\r\x1b[K{text}" if sys.stdout.isatty() else text, flush=True)
 
     def line(self) -> str:
         """The work under way and the time since the test began."""
@@ -82,7 +77,7 @@ def main() -> None:
             check_weights(winners, backbone, doing)
             device = device_at_hand()
             make_repeatable(device)  # as in training
-            before, others = open_test(run, search, doing)
+            before, others = open_test(run, search)
             result = run_test(winners, backbone, faces, split, device, arguments.cache, doing)
             table = scores_table(result)
             write_text(run.test / "scores.csv", table.to_csv(index=False))
@@ -106,14 +101,14 @@ def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache:
     return faces, split
 
 
-def open_test(run: RunFolder, search: dict[str, Any], doing: Doing) -> tuple[list[str], dict[str, list[str]]]:
+def open_test(run: RunFolder, search: dict[str, Any]) -> tuple[list[str], dict[str, list[str]]]:
     """Record that the test split is opened; when this run had opened it before, and when others had."""
     others = opened_elsewhere(run, search)
     before = record_opening(run)
     if before:
-        doing.say(f"note: the test split of this run has been opened before: {', '.join(before)}")
+        say(f"note: the test split of this run has been opened before: {', '.join(before)}")
     for name, dates in others.items():
-        doing.say(f"note: the same test faces have been opened by run {name} on {', '.join(dates)}")
+        say(f"note: the same test faces have been opened by run {name} on {', '.join(dates)}")
     return before, others
 
 

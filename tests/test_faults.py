@@ -168,6 +168,7 @@ def test_a_trial_that_hangs_or_is_out_of_memory_fails_with_the_reason_and_the_ot
     hit = trials["config.optimizer"] == "adamax"
     assert list(trials.loc[hit, "status"]) == ["failed"]
     assert trials.loc[hit, "reason"].item().startswith(FAULTS[kind])
+    assert f"trial {trials.loc[hit, 'trial'].item()} failed: {FAULTS[kind]}" in said
     pd.testing.assert_frame_equal(trials[~hit], undisturbed[~hit], check_dtype=False)
     assert ", 1 failed" in said
     assert "next: python scripts/final_test.py" in said

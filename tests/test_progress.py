@@ -3,7 +3,7 @@ import time
 import pytest
 
 from tune import progress
-from tune.progress import Counter, clock
+from tune.progress import Counter, clock, say
 
 
 class Clock:
@@ -45,3 +45,14 @@ def test_counted_work_that_ends_within_a_second_says_nothing(passing, capsys):
     passing.now += progress.EVERY_SECONDS / 10
     count(100, 100)
     assert capsys.readouterr().out == ""
+
+
+def test_on_a_terminal_what_is_said_takes_the_place_of_the_line_under_way(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    say("trial 1 failed: why")
+    assert capsys.readouterr().out == "\r\x1b[Ktrial 1 failed: why\n"
+
+
+def test_elsewhere_what_is_said_is_a_plain_line(capsys):
+    say("trial 1 failed: why")
+    assert capsys.readouterr().out == "trial 1 failed: why\n"

@@ -214,6 +214,16 @@ def test_a_trial_whose_results_storage_does_not_take_stays_open(recorder):
     assert recorder.study.ended() == {}
 
 
+def test_a_failure_is_said_at_once_with_its_reason_and_nothing_else_is(recorder):
+    recorder.say = (heard := []).append
+    for number, failure in enumerate(("out of memory", None)):
+        trial = drawn(recorder)
+        recorder.on_trial_start(0, [], trial)
+        recorder.on_trial_result(0, [], trial, {"failure": failure} if failure else epoch(1))
+        recorder.on_trial_complete(0, [], trial)
+        assert heard == ["trial 0 failed: out of memory"], number
+
+
 def test_the_epochs_left_are_foretold_from_the_trials_that_ended(tmp_path):
     ledger = Ledger(tmp_path / "trials.csv", tmp_path / "curves.csv", Objective("relative_error"))
     for count, status in ((2, "stopped"), (10, "finished"), (0, "failed"), (3, "running"), (7, "running")):

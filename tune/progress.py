@@ -17,8 +17,8 @@ def clock(seconds: float) -> str:
 
 
 def say(text: str) -> None:
-    """A line for the reader, at once."""
-    print(text, flush=True)
+    """A line for the reader, at once; on a terminal it takes the place of the one that is kept up to date."""
+    print(f"\r\x1b[K{text}" if sys.stdout.isatty() else text, flush=True)
 
 
 class Progress:

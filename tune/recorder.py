@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.tune import Callback, Stopper
 
-from core.patience import AwayError
+from core.patience import AwayError, Say, unheard
 from tune.board import Board
 from tune.ledger import ENDED, Entry, Ledger, Status
 from tune.silence import Silence
@@ -19,7 +19,16 @@ LOSSES = 3  # times that a trial may be lost before it began
 class Recorder(Callback):
     """Ray's events of search trials, brought to our files."""
 
-    def __init__(self, ledger: Ledger, study: Study, board: Board, epochs: int, silence: Silence | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        study: Study,
+        board: Board,
+        epochs: int,
+        silence: Silence | None = None,
+        say: Say = unheard,
+    ) -> None:
+        self.say = say
         self.silence = silence or Silence(None)
         self.ledger = ledger
         self.study = study
@@ -92,7 +101,9 @@ class Recorder(Callback):
         if entry.status in ENDED:
             return
         entry.status = status
-        self.failures += status is Status.FAILED
+        if status is Status.FAILED:
+            self.failures += 1
+            self.say(f"trial {entry.number} failed: {entry.reason}")
         best = entry.best(self.ledger.objective)
         cost = self.ledger.objective.cost(best) if best and status is not Status.FAILED else None
         self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason)

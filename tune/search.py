@@ -93,7 +93,8 @@ class Search:
             KeyboardInterrupt: somebody wanted an end.
         """
         board = Board(self.run, self.plan.search_space())
-        recorder = Recorder(self.ledger, self.study, board, self.plan.epochs, Silence(self.materials.trial_timeout))
+        silence = Silence(self.materials.trial_timeout)
+        recorder = Recorder(self.ledger, self.study, board, self.plan.epochs, silence, self.say)
         limit = FailureLimit(recorder, self.plan.max_failures)
         start = time.monotonic()
         # Of a resumed search, the time of the epochs before: how long it lay dead is not known and does not count.
