@@ -211,6 +211,8 @@ def test_photos_and_folders_give_lines_a_table_and_drawings(run: RunFolder, phot
     assert said[0].startswith("multitask, seed 2 of run made")  # the better one by its curve
     assert said[1].startswith(f"{tmp_path / '0.jpg'}: woman, 80 %; left eye (")
     assert len(said) == 7
+    last = (tmp_path / "found.csv").read_text().splitlines()[-1].split(",")
+    assert all(len(number.partition(".")[2]) <= 2 for number in last[3:])
     table = pd.read_csv(tmp_path / "found.csv")
     assert table["image"].tolist() == [str(path) for path in [tmp_path / "0.jpg", *photos]]
     assert (table["gender"] == "woman").all()
