@@ -7,6 +7,7 @@ trained on do, upright, whole and in the middle.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,8 +102,9 @@ def photo_table(photos: Sequence[Photo]) -> pd.DataFrame:
     """A row a photo: ``image, gender, probability_man, lefteye_x ... rightmouth_y``; empty where a model is silent."""
     rows = []
     for photo in photos:
-        known = [] if photo.landmarks is None else photo.landmarks.astype(np.float64).round(2).ravel().tolist()
-        points = known or [None] * len(LANDMARK_COLUMNS)
+        points: list[Any] = [None] * len(LANDMARK_COLUMNS)
+        if photo.landmarks is not None:
+            points = photo.landmarks.astype(np.float64).round(2).ravel().tolist()
         probability = None if photo.probability_man is None else round(photo.probability_man, 6)
         rows.append([str(photo.path), photo.gender, probability, *points])
     return pd.DataFrame(rows, columns=["image", "gender", "probability_man", *LANDMARK_COLUMNS])
