@@ -1,4 +1,4 @@
-"""How good is what a search finds, against what it spends? Replayed from recorded learning curves, in seconds.
+"""How good is what a search finds, against what it spends? Replayed from recorded learning curves, in minutes.
 
     python -m benchmarks.quality
 

@@ -51,11 +51,18 @@ def cut_half_line(file: BinaryIO) -> None:
     file.seek(end)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 in place of whatever ``path`` held."""
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A name, this process's own, to write a file under; it becomes ``path`` if the block ends well."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 in place of whatever ``path`` held."""
+    with new_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")

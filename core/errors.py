@@ -6,6 +6,11 @@ from collections.abc import Callable
 LONGEST_MESSAGE = 1000  # characters; what is wrong in a file may be as long as the file
 
 
+def printable(text: str) -> str:
+    """Text that may come from a file or be a file's name; line breaks and control characters become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class UserError(Exception):
     """Bad input. The message is one line that says what, where and the rule it breaks.
 
@@ -13,7 +18,7 @@ class UserError(Exception):
     """
 
     def __str__(self) -> str:
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in super().__str__())
+        text = printable(super().__str__())
         if len(text) > LONGEST_MESSAGE:
             half = LONGEST_MESSAGE // 2
             return f"{text[:half]} ... {text[-half:]}"

@@ -4,7 +4,6 @@ A model looks the same in every figure. Colours are Okabe and Ito's (2008), whic
 styles are for print in grey. Nothing here touches matplotlib's global state.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from core.atomic import new_file
 from core.names import MEAN_FACE, Architecture
 
 SMALL, NORMAL = 8.5, 9.5  # points: ticks and legends; all other text
@@ -63,12 +63,8 @@ def dress(axes: Axes, x_label: str, y_label: str, title: str = "") -> None:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG whole or not at all: under a temporary name first, then renamed."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with new_file(path) as partial:
         figure.savefig(partial, format="png", dpi=DOTS_PER_INCH)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def save_figures(folder: Path, figures: Mapping[str, tuple[Figure, str]]) -> dict[Path, str]:

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from core.atomic import new_file
 from core.errors import UserError
 from core.models import FaceModel
 from core.names import CROP, LANDMARKS, MAN, Task
 from core.patience import first_line
 
+MOST_BYTES = 2**31  # of a protobuf file
 TOLERANCE = 1e-4  # of a probability, and of a landmark in sides of the crop
 PROBABILITY, POINTS = "probability_man", "landmarks"
 ABOUT = {
@@ -60,23 +62,23 @@ def export_onnx(model: FaceModel, path: Path, notes: Mapping[str, str], faces: N
         import onnxruntime
         import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly
     except ImportError as error:
-        raise UserError(f"--export: needs {error.name}: pip install 'tandem-faces[onnx]'") from None
+        raise UserError(f"--export: needs {error.name}: pip install -c constraints.txt '.[onnx]'") from None
+    size = sum(4 * parameter.numel() for parameter in model.parameters())
+    if size >= MOST_BYTES:
+        raise UserError(f"{path}: an ONNX file holds less than 2.1 GB, this model has {size / 1e9:.1f} GB of weights")
     portable = Portable(model.cpu().float()).eval()
     outputs = [name for name, task in ((PROBABILITY, Task.GENDER), (POINTS, Task.LANDMARKS)) if task in model.heads]
     made = _program(portable, faces, outputs).model_proto
     onnx.helper.set_model_props(made, {**ABOUT, **notes})
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        onnx.save(made, partial)
-        session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
-        apart = _differences(portable, faces, outputs, session.run(outputs, {"faces": faces}))
-        if not max(apart.values()) <= TOLERANCE:  # NaN is no agreement either
-            raise UserError(f"{path}: not written, its outputs differ from torch's by {apart}, more than {TOLERANCE:g}")
-        partial.replace(path)
+        with new_file(path) as partial:
+            onnx.save(made, partial)
+            session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
+            apart = _differences(portable, faces, outputs, session.run(outputs, {"faces": faces}))
+            if not all(value <= TOLERANCE for value in apart.values()):  # NaN is no agreement either
+                raise UserError(f"{path}: not written, its outputs differ from torch's by {apart}, above {TOLERANCE:g}")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({first_line(error)})") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return apart
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from core.celeba import LANDMARK_COLUMNS
 from core.crop import crop_face, photo_landmarks, read_face
+from core.errors import UserError
 from core.examples import BatchSource, Examples
 from core.metrics import man_probability
 from core.models import FaceModel
@@ -25,6 +26,16 @@ from core.prediction import predict
 
 AT_ONCE = 64  # photos whose crops are in memory
 DRAWN_SIDE = 448  # pixels of a drawing's shorter side at least: smaller photos are drawn larger
+ORIENTATION = 0x0112  # of EXIF: how the picture lies (2 to 8), and what sets it upright
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 MARK = "#00E5FF"  # bright, and no colour of skin or hair
 
 
@@ -37,7 +48,7 @@ class Photo:
     """Width and height."""
     probability_man: float | None
     landmarks: NDArray[np.float32] | None
-    """(5, 2), pixels of the photo; they may lie outside it."""
+    """(5, 2), pixels of the photo as it stands upright; they may lie outside it."""
 
     @property
     def gender(self) -> str | None:
@@ -59,9 +70,10 @@ def open_photo(path: Path) -> Image.Image:
     """
     _, image = read_face(path)
     try:
-        return ImageOps.exif_transpose(image)
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # a damaged note raises what its bytes make Pillow's reader do; the picture itself is whole
-        return image
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def look_at(
@@ -73,7 +85,7 @@ def look_at(
         progress: hears how many are done.
 
     Raises:
-        UserError: a photo cannot be read.
+        UserError: a photo cannot be read, or the model overflows.
     """
     found: list[Photo] = []
     for start in range(0, len(paths), AT_ONCE):
@@ -82,6 +94,9 @@ def look_at(
         unknown = np.zeros((count, len(LANDMARKS), 2), np.float32), np.zeros(count, np.int64)
         faces = Examples(np.stack(crops), np.arange(count), *unknown)
         said = predict(model, BatchSource(faces, device), precision)
+        for answer in (said.gender_logits, said.landmarks):
+            if answer is not None and not np.isfinite(answer).all():
+                raise UserError(f"{paths[start]}: the model's answer to it, or to one after it, is not finite")
         for row, size in enumerate(sizes):
             probability = landmarks = None
             if said.gender_logits is not None:
@@ -106,7 +121,8 @@ def photo_table(photos: Sequence[Photo]) -> pd.DataFrame:
         if photo.landmarks is not None:
             points = photo.landmarks.astype(np.float64).round(2).ravel().tolist()
         probability = None if photo.probability_man is None else round(photo.probability_man, 6)
-        rows.append([str(photo.path), photo.gender, probability, *points])
+        name = str(photo.path).encode(errors="backslashreplace").decode()  # it may be of bytes that are no UTF-8
+        rows.append([name, photo.gender, probability, *points])
     return pd.DataFrame(rows, columns=["image", "gender", "probability_man", *LANDMARK_COLUMNS])
 
 

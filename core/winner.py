@@ -22,6 +22,7 @@ from core.preparation import Reporter
 from core.run_folder import RunFolder
 from core.weights import Weights, weights_from_file
 
+LABEL = f"(?:{'|'.join(Architecture)})(?:-[0-9]{{1,4}})?"  # the kind of model, with its rank from the second on
 SCORES = ("val_", "relative_error", "best_epoch")  # what the names of columns with scores begin with
 
 
@@ -50,9 +51,7 @@ def read_winners(run: RunFolder) -> list[Winner]:
     Raises:
         UserError: the search has not ended, or a file of a winner is missing, damaged or of another winner.
     """
-    if not run.winners.is_file():
-        raise UserError(f"{run.path}: no winners yet; finish the search first: {run.again}")
-    table = _candidates(run.winners)
+    table = _candidates(run)
     winners = [_read(run, row) for row in _rows(table[table["rank"] == 1])]
     if not winners:
         raise UserError(f"{run.winners}: no row of rank 1; go on with the search: {run.again}")
@@ -68,12 +67,10 @@ def read_winner(run: RunFolder, label: str | None) -> Winner:
     if label is None:
         winners = read_winners(run)
         if len(winners) > 1:
-            choice = ", ".join(str(run.path / "winners" / winner.label) for winner in winners)
+            choice = ", ".join(place_of_winner(run, winner.label) for winner in winners)
             raise UserError(f"{run.path}: has several winners; name one of {choice}")
         return winners[0]
-    if not run.winners.is_file():
-        raise UserError(f"{run.path}: no winners yet; finish the search first: {run.again}")
-    rows = {str(row["model"]): row for row in _rows(_candidates(run.winners))}
+    rows = {str(row["model"]): row for row in _rows(_candidates(run))}
     if label not in rows:
         raise UserError(f"{run.winners}: no winner {shown(label)}; it lists {', '.join(rows)}")
     return _read(run, rows[label])
@@ -83,8 +80,16 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for _, row in table.iterrows()]
 
 
-def _candidates(path: Path) -> pd.DataFrame:
+def place_of_winner(run: RunFolder, label: str) -> str:
+    """Its folder, or its URL where the run is kept under one."""
+    return run.url("winners", label) or str(run.path / "winners" / label)
+
+
+def _candidates(run: RunFolder) -> pd.DataFrame:
     """The rows of ``winners.csv`` that are models; the baseline's has no rank, which makes floats of all ranks."""
+    path = run.winners
+    if not path.is_file():
+        raise UserError(f"{run.path}: no winners yet; finish the search first: {run.again}")
     try:
         table = pd.read_csv(path)
         models = table[table["model"] != MEAN_FACE]
@@ -94,7 +99,7 @@ def _candidates(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise UserError(f"{path}: not the table of winners that a search writes ({_first_line(error)})") from None
     for label in map(str, models["model"]):  # it names a folder
-        if not re.fullmatch(f"({'|'.join(Architecture)})(-[0-9]{{1,4}})?", label):
+        if not re.fullmatch(LABEL, label):
             raise UserError(f"{path}: a model must be one of {', '.join(Architecture)}, got {shown(label)}")
     if not models["model"].is_unique:
         raise UserError(f"{path}: a model must be listed once")

@@ -10,6 +10,7 @@ aligned images show them. Nothing looks for the face: of a landscape, or of seve
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,20 +19,19 @@ from pathlib import Path
 
 import torch
 
-from core.atomic import write_text
+from core.atomic import new_file, write_text
 from core.cache_folder import default_cache
 from core.device import device_at_hand, make_repeatable
-from core.errors import UserError, run_script
+from core.errors import UserError, printable, run_script
 from core.mirror import is_url
 from core.models import FaceModel
 from core.names import LANDMARKS, Precision
 from core.onnx_file import export_onnx
 from core.photo import Photo, drawn_photo, look_at, open_photo, photo_table
-from core.retraining import Objective
 from core.run_folder import RunFolder
 from core.storage import run_at
 from core.synthetic import draw_faces
-from core.winner import Winner, load_model, read_backbone, read_winner
+from core.winner import LABEL, Winner, load_model, place_of_winner, read_backbone, read_winner
 from tune.plan import plan_from_json
 from tune.progress import Counter, say
 
@@ -39,7 +39,7 @@ ENDINGS = (".jpg", ".jpeg", ".png")  # what is taken from a folder
 
 
 def main() -> None:
-    """Parse, predict, write, print."""
+    """Parse, predict, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("winner", metavar="WINNER", help="a run, a winner in it or one of its seeds: a folder or URL")
     parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help="a photo, or a folder of them")
@@ -52,19 +52,18 @@ def main() -> None:
         raise UserError("nothing to do: name photos, or --export FILE")
     listed = photo_files(arguments.images)
     drawings = drawing_files(listed, arguments.draw)
-    check_places({"--csv": arguments.csv, "--export": arguments.export}, arguments.draw)
+    check_outputs(listed, {"--csv": arguments.csv, "--export": arguments.export}, drawings)
     readable, errors = tried(listed)
     if readable or arguments.export is not None:
         model, precision, notes = loaded(arguments.winner, arguments.cache)
         if arguments.export is not None:
             export(model, arguments.export, notes)
         photos = predicted(model, precision, readable)
-        if arguments.csv is not None:
-            write_text(arguments.csv, photo_table(photos).to_csv(index=False))
-        if arguments.draw is not None:
-            draw(photos, drawings)
         for photo in photos:
             print(told(photo))
+        if photos and arguments.csv is not None:
+            write_text(arguments.csv, photo_table(photos).to_csv(index=False))
+        draw(photos, drawings)
     sys.stdout.flush()
     for error in errors[:-1]:
         print(f"error: {error}", file=sys.stderr)
@@ -88,33 +87,39 @@ def photo_files(given: Sequence[Path]) -> list[Path]:
 
 
 def drawing_files(photos: Sequence[Path], folder: Path | None) -> dict[Path, Path]:
-    """Where the drawing of each photo goes: its name with ``-drawn``, and a number where two have the same name."""
+    """Where the drawing of each photo goes: its name with ``-drawn``, and a number where several have the same name."""
     found: dict[Path, Path] = {}
-    for photo in dict.fromkeys(photos if folder is not None else ()):
+    taken: dict[str, int] = {}
+    for photo in dict.fromkeys(photos) if folder is not None else ():
         assert folder is not None
-        name, count = f"{photo.stem}-drawn", 1
-        while (path := folder / f"{name}{'' if count == 1 else f'-{count}'}.png") in found.values():
-            count += 1
-        if path in photos:
-            raise UserError(f"{path}: is a photo to look at, and the drawing of {photo} would replace it")
-        found[photo] = path
+        taken[photo.stem] = taken.get(photo.stem, 0) + 1
+        number = f"-{taken[photo.stem]}" if taken[photo.stem] > 1 else ""
+        found[photo] = folder / f"{photo.stem}-drawn{number}.png"
     return found
 
 
-def check_places(files: Mapping[str, Path | None], folder: Path | None) -> None:
-    """See now that what is found out can be written.
+def check_outputs(photos: Sequence[Path], files: Mapping[str, Path | None], drawings: Mapping[Path, Path]) -> None:
+    """See now that what is found out can be written, and that it replaces no photo.
 
     Raises:
-        UserError: it cannot.
+        UserError: it cannot, or would.
     """
-    for option, file in files.items():
-        if file is not None and (file.is_dir() or not file.parent.is_dir()):
-            raise UserError(f"{option} {file}: must be a file in a folder that exists")
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--draw {folder}: must be a folder ({error.strerror})") from None
+    outputs = [(option, file) for option, file in files.items() if file is not None]
+    outputs += [("--draw", path) for path in drawings.values()]
+    taken = {path.resolve(): "a photo to look at" for path in photos}
+    for option, path in outputs:
+        whole = path.resolve()
+        if whole in taken:
+            raise UserError(f"{option}: {path} is {taken[whole]} too, and would be replaced")
+        taken[whole] = f"the file of {option}"
+    for option, path in outputs:
+        if option != "--draw" and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            raise UserError(f"{option} {path}: must be a file in a folder that exists and can be written to")
+    if drawings:
+        folder = next(iter(drawings.values())).parent
+        home = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not home.is_dir() or not os.access(home, os.W_OK):
+            raise UserError(f"--draw {folder}: must be a folder that can be written to")
 
 
 def tried(photos: Sequence[Path]) -> tuple[list[Path], list[UserError]]:
@@ -138,11 +143,13 @@ def loaded(place: str, cache: Path) -> tuple[FaceModel, Precision, dict[str, str
     # A run under a URL is copied here, which only one process may do at a time; a folder is only read.
     with storage.held(run, say) if run.mirror is not None else nullcontext():
         search = run.read_search()
+        if "paper" in search["plan"]:
+            raise UserError(f"{run.path}: a replication of the paper; its winners are in {run.path}/table1 to table4")
         winner = read_winner(run, label)
         number, folder = chosen_seed(run, winner, seed, search)
         model = load_model(read_backbone(run), winner, folder, torch.device("cpu"))
-    say(f"{winner.label}, seed {number} of run {run.path.name}; each photo must show one face as in CelebA")
-    notes = {"run": run.path.name, "winner": winner.label, "seed": str(number)}
+    say(f"{winner.label}, seed {number} of run {printable(run.path.name)}; each photo must show one face as in CelebA")
+    notes = {"run": printable(run.path.name), "winner": winner.label, "seed": str(number)}
     return model, winner.config.training.precision, notes
 
 
@@ -163,9 +170,11 @@ def predicted(model: FaceModel, precision: Precision, photos: Sequence[Path]) ->
 
 def parts_of(place: str) -> tuple[str, str | None, int | None]:
     """The run that a winner's folder lies in, and its label and seed as far as they are named."""
-    whole, mark, options = place.partition("?") if is_url(place) else (str(Path(place).resolve()), "", "")
-    match = re.fullmatch(r"(.+)/winners/([^/]+?)(?:/seed-([0-9]+))?", whole.rstrip("/"))
-    if match is None:
+    url = is_url(place)
+    whole, mark, options = place.partition("?") if url else (str(Path(place).resolve()), "", "")
+    run = "[^:]+://[^/]+/.+" if url else ".+"
+    match = re.fullmatch(f"({run})/winners/({LABEL})(?:/seed-([0-9]{{1,9}}))?", whole.rstrip("/"))
+    if match is None or (not url and (Path(whole) / "search.json").is_file()):
         return place, None, None
     return match[1] + mark + options, match[2], None if match[3] is None else int(match[3])
 
@@ -178,24 +187,21 @@ def chosen_seed(run: RunFolder, winner: Winner, seed: int | None, search: dict[s
     """
     if seed is not None and seed not in winner.replicates:
         there = ", ".join(f"seed-{number}" for number in winner.replicates)
-        raise UserError(f"{run.path / 'winners' / winner.label}: has no seed-{seed}; it has {there}")
-    objective = Objective(plan_from_json(search["plan"], str(run.search)).aim().name)
+        raise UserError(f"{place_of_winner(run, winner.label)}: has no seed-{seed}; it has {there}")
+    objective = plan_from_json(search["plan"], str(run.search)).aim()
     costs = [min(map(objective.cost, curve.to_dict("records"))) for curve in winner.curves]
     best = costs.index(min(costs)) if seed is None else winner.replicates.index(seed)
     return winner.replicates[best], winner.folders[best]
 
 
-def draw(photos: Sequence[Photo], drawings: dict[Path, Path]) -> None:
-    """Write the drawings."""
+def draw(photos: Sequence[Photo], drawings: Mapping[Path, Path]) -> None:
+    """Write the drawings that were asked for."""
     progress = Counter("drawing")
-    for done, photo in enumerate(photos, 1):
+    for done, photo in enumerate(photos if drawings else (), 1):
         path = drawings[photo.path]
-        partial = path.with_name(f".{path.name}.partial")
-        try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(path) as partial:
             drawn_photo(photo, open_photo(photo.path)).save(partial, "PNG")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
         progress(done, len(photos))
 
 
@@ -205,7 +211,7 @@ def told(photo: Photo) -> str:
     if photo.landmarks is not None:
         names = (name.replace("_", " ") for name in LANDMARKS)
         points = [f"{name} ({x:.1f}, {y:.1f})" for name, (x, y) in zip(names, photo.landmarks, strict=True)]
-    return f"{photo.path}: {'; '.join(filter(None, [photo.caption(), ', '.join(points)]))}"
+    return f"{printable(str(photo.path))}: {'; '.join(filter(None, [photo.caption(), ', '.join(points)]))}"
 
 
 if __name__ == "__main__":

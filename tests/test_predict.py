@@ -1,9 +1,12 @@
 """Photos of any size, and the script that puts a winner to them as a person runs it."""
 
 import io
+import json
 import math
+import os
 import runpy
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -21,12 +24,13 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 from torchvision import transforms
 
+import core.onnx_file
 from core.celeba import LANDMARK_COLUMNS
 from core.crop import crop_landmarks, photo_landmarks
 from core.errors import UserError
 from core.faces import Faces, load_drawn_faces
 from core.mirror import Mirror, below
-from core.names import Precision
+from core.names import MEAN_FACE, Precision
 from core.photo import MARK, Photo, drawn_photo, look_at, open_photo, photo_table
 from core.run_folder import RunFolder
 from core.splits import split_faces
@@ -52,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, faces: Faces, weights: Weights
         space=settled_space(find_space("joint"), Profile.FAST, {}).to_json(), profile=Profile.FAST, drawn_faces=40
     )
     split = split_faces(faces.gender, faces.identity, 0)
-    kinds = {"multitask": "multitask", "gender": "gender", "landmarks": "landmarks"}
+    kinds = {label: label for label in ("multitask", "gender", "landmarks", "attention")}
     made = write_run(tmp_path_factory.mktemp("runs") / "made", faces, split, weights, kinds, plan.to_json())
     for path in made.path.glob("winners/*/seed-*/weights.safetensors"):
         odds = 3.0 if path.parent.name == "seed-0" else 0.25
@@ -106,7 +110,9 @@ def predict(*words: object) -> Done:
         except SystemExit as end:
             code = end.code
     said = "".join(
-        line for line in out.getvalue().splitlines(True) if not line.startswith(("predicting: ", "drawing: "))
+        line
+        for line in out.getvalue().splitlines(True)
+        if not line.startswith(("reading photos: ", "predicting: ", "drawing: "))
     )
     return Done(code or 0, said, err.getvalue())
 
@@ -131,7 +137,7 @@ def test_what_is_found_at_a_spot_of_torchvisions_crop_is_at_that_spot_of_the_pho
     assert np.abs(found - centre).max() < 0.75 * max(1, min(size) / 256)  # a pixel of the coarser picture
 
 
-@pytest.mark.parametrize("label", ["multitask", "gender", "landmarks"])
+@pytest.mark.parametrize("label", ["multitask", "gender", "landmarks", "attention"])
 def test_a_model_is_told_in_photo_pixels_whatever_the_size(run: RunFolder, photos: list[Path], label: str) -> None:
     winner = read_winner(run, label)
     model = load_model(read_backbone(run), winner, winner.folders[0], CPU)
@@ -166,8 +172,23 @@ def test_a_photo_that_its_camera_noted_to_lie_on_its_side_is_turned_upright(tmp_
 def test_a_damaged_note_about_the_camera_does_not_cost_the_photo(run: RunFolder, tmp_path: Path) -> None:
     Image.new("RGB", (60, 80), "blue").save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12broken")
     assert open_photo(tmp_path / "a.jpg").size == (60, 80)
-    done = predict(run.path / "winners/gender", tmp_path / "a.jpg")
+    command = [sys.executable, SCRIPT, run.path / "winners/gender", tmp_path / "a.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_note_of_which_another_part_is_damaged_still_turns_the_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Image.Exif()
+    note[0x0112] = 8
+    Image.new("RGB", (60, 80), "blue").save(tmp_path / "a.jpg", exif=note)
+
+    def damaged(*_: object) -> bytes:
+        raise TypeError("a tag that cannot be written")
+
+    monkeypatch.setattr(Image.Exif, "tobytes", damaged)
+    assert open_photo(tmp_path / "a.jpg").size == (80, 60)
 
 
 def test_the_table_has_celebas_columns_and_gaps_for_what_a_model_does_not_predict() -> None:
@@ -233,9 +254,7 @@ def test_a_seed_can_be_named_and_so_can_a_run_with_one_winner(
     alone = tmp_path / "alone"
     shutil.copytree(run.path, alone)
     table = pd.read_csv(alone / "winners.csv")
-    table[table["model"] != "gender"].to_csv(alone / "winners.csv", index=False)
-    shutil.rmtree(alone / "winners/landmarks")
-    table[~table["model"].isin(["gender", "landmarks"])].to_csv(alone / "winners.csv", index=False)
+    table[table["model"].isin(["multitask", MEAN_FACE])].to_csv(alone / "winners.csv", index=False)
     whole = predict(alone, photos[0])
     assert whole.returncode == 0, whole.stderr
     assert whole.stdout.startswith("multitask, seed 2 of run alone")
@@ -257,12 +276,16 @@ def test_photos_that_cannot_be_read_are_named_and_the_others_are_not_lost(
 
 BAD: dict[str, tuple[Callable[[RunFolder, Path], list[object]], str]] = {
     "several winners": (lambda run, _: [run.path], "has several winners; name one of .*winners/multitask"),
-    "no such winner": (lambda run, _: [run.path / "winners/attention"], "no winner 'attention'; it lists multitask, "),
+    "no such winner": (lambda run, _: [run.path / "winners/gender-2"], "no winner 'gender-2'; it lists multitask, "),
     "no such seed": (lambda run, _: [run.path / "winners/gender/seed-1"], "has no seed-1; it has seed-0, seed-2"),
     "no run": (lambda _, folder: [folder], "no run here"),
     "table in no folder": (
         lambda run, folder: [run.path / "winners/gender", "--csv", folder / "none/a.csv"],
-        "--csv .*a.csv: must be a file in a folder that exists",
+        "--csv .*a.csv: must be a file in a folder that exists and can be written to",
+    ),
+    "no such winner, with drawings": (
+        lambda run, folder: [run.path / "winners/gender-2", "--draw", folder / "new"],
+        "no winner 'gender-2'",
     ),
     "drawings in a file": (
         lambda run, folder: [run.path / "winners/gender", "--draw", folder / "photos/0.jpg"],
@@ -285,17 +308,73 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_empty_folder_and_a_drawing_over_a_photo_are_refused(run: RunFolder, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    done = predict(run.path / "winners/gender", tmp_path / "empty")
+def test_an_empty_folder_is_refused(run: RunFolder, tmp_path: Path) -> None:
+    done = predict(run.path / "winners/gender", tmp_path)
     assert (done.returncode, "must hold photos" in done.stderr) == (2, True)
+
+
+def test_nothing_that_is_written_replaces_a_photo_or_something_else_that_is(run: RunFolder, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
     for name in ("a.png", "a-drawn.png"):
+        Image.new("RGB", (50, 50)).save(folder / name)
+    (tmp_path / "link").symlink_to(folder)
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for options, message in (
+        (["--draw", tmp_path / "link"], "a-drawn.png is a photo to look at too"),
+        (["--csv", tmp_path / "photos/../link/a.png"], "a.png is a photo to look at too"),
+        (["--csv", tmp_path / "x", "--export", tmp_path / "link/../x"], "x is the file of --csv too"),
+    ):
+        done = predict(run.path / "winners/gender", folder, *options)
+        assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "photos"]
+
+
+def test_a_name_that_is_no_utf8_or_holds_a_terminals_codes_is_shown_with_escapes(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    names = [os.fsdecode(b"caf\xe9.png"), "a\x1b[2Jb\n.png"]
+    for name in names:
         Image.new("RGB", (50, 50)).save(tmp_path / name)
-    done = predict(run.path / "winners/gender", tmp_path / "a.png", tmp_path / "a-drawn.png", "--draw", tmp_path)
-    assert (done.returncode, "the drawing of" in done.stderr) == (2, True)
+    done = predict(run.path / "winners/gender", *(tmp_path / name for name in names), "--csv", tmp_path / "t.csv")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == [
+        f"{tmp_path}/caf\\udce9.png: man, 75 %",
+        f"{tmp_path}/a\\x1b[2Jb\\n.png: man, 75 %",
+    ]
+    assert len(pd.read_csv(tmp_path / "t.csv")) == 2
 
 
-@pytest.mark.parametrize("label", ["multitask", "gender", "landmarks"])
+def test_a_replication_of_the_paper_is_sent_to_its_tables(run: RunFolder, photos: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "paper").mkdir()
+    search = json.loads(run.search.read_text())
+    search["plan"] = {"paper": {}, **search["plan"]}
+    (tmp_path / "paper/search.json").write_text(json.dumps(search))
+    done = predict(tmp_path / "paper", photos[0])
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert f"a replication of the paper; its winners are in {tmp_path}/paper/table1 to table4" in done.stderr
+
+
+def test_a_run_may_lie_in_a_folder_called_winners(run: RunFolder, photos: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(run.path, tmp_path / "winners/gender")
+    done = predict(tmp_path / "winners/gender", photos[0])
+    assert "has several winners" in done.stderr
+    done = predict(tmp_path / "winners/gender/winners/landmarks", photos[0])
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_answer_that_is_no_number_is_an_error(run: RunFolder, photos: list[Path]) -> None:
+    winner = read_winner(run, "multitask")
+    model = load_model(read_backbone(run), winner, winner.folders[0], CPU)
+    with torch.no_grad():
+        model.get_parameter("heads.landmarks.6.bias")[3] = math.inf
+    with pytest.raises(UserError, match=r"0\.jpg: the model's answer to it, or to one after it, is not finite"):
+        look_at(model, photos, Precision.FP32, CPU, lambda _: None)
+
+
+@pytest.mark.parametrize("label", ["multitask", "gender", "landmarks", "attention"])
 def test_an_exported_model_says_the_same_in_another_runtime(run: RunFolder, tmp_path: Path, label: str) -> None:
     """Of faces that the export did not try, in batches of any size; the winners' own heads say the same of each."""
     random = np.random.default_rng(0)
@@ -333,15 +412,29 @@ def test_an_exported_model_says_the_same_in_another_runtime(run: RunFolder, tmp_
             np.testing.assert_allclose(answers[name], values, atol=1e-4 * (224 if name == "landmarks" else 1))
 
 
+@pytest.mark.parametrize("off", [2e-4 * 224, math.nan])
 def test_a_model_that_another_runtime_reads_differently_is_not_written(
-    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: float
 ) -> None:
+    """Only the second of its two outputs differs."""
     real = onnxruntime.InferenceSession.run
-    monkeypatch.setattr(onnxruntime.InferenceSession, "run", lambda *words: [value + 2e-4 for value in real(*words)])
-    done = predict(run.path / "winners/gender", "--export", tmp_path / "model.onnx")
+    monkeypatch.setattr(
+        onnxruntime.InferenceSession,
+        "run",
+        lambda *words: [value + off * row for row, value in enumerate(real(*words))],
+    )
+    done = predict(run.path / "winners/multitask", "--export", tmp_path / "model.onnx")
     assert done.returncode == 2
     assert "not written, its outputs differ from torch's" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_too_large_for_one_file_is_refused_before_the_work(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core.onnx_file, "MOST_BYTES", 10**7)
+    done = predict(run.path / "winners/gender", "--export", tmp_path / "model.onnx")
+    assert (done.returncode, "this model has 0.1 GB of weights" in done.stderr) == (2, True)
 
 
 def test_an_export_without_its_packages_says_what_to_install(
@@ -351,7 +444,7 @@ def test_an_export_without_its_packages_says_what_to_install(
     done = predict(run.path / "winners/gender", "--export", tmp_path / "model.onnx")
     assert (done.returncode, done.stderr) == (
         2,
-        "error: --export: needs onnxruntime: pip install 'tandem-faces[onnx]'\n",
+        "error: --export: needs onnxruntime: pip install -c constraints.txt '.[onnx]'\n",
     )
 
 

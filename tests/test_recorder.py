@@ -230,6 +230,7 @@ def test_the_epochs_left_are_foretold_from_the_trials_that_ended(tmp_path):
         entry = ledger.add(len(ledger.entries), {})
         entry.curve, entry.status = [epoch(number + 1) for number in range(count)], Status(status)
     assert ledger.epochs(*Status) == 22
-    # Four epochs a trial: one more of the fourth, none of the fifth, which is beyond, and the sixth and seventh whole.
-    assert ledger.epochs_left(7) == 1 + 0 + 2 * 4
-    assert ledger.epochs_left(5) == 1
+    # One of two trials came beyond three and seven epochs, and had ten; a new one has six, the mean of both.
+    assert ledger.epochs_left(7, most=12) == (10 - 3) + (10 - 7) + 2 * 6
+    ledger.entries[4].curve = [epoch(number + 1) for number in range(11)]
+    assert ledger.epochs_left(5, most=12) == (10 - 3) + (12 - 11)

@@ -155,13 +155,21 @@ class Ledger:
         """How many epochs the trials with one of these statuses have had."""
         return sum(len(entry.curve) for entry in self._now() if entry.status in statuses)
 
-    def epochs_left(self, total: int) -> float:
-        """Epochs until ``total`` trials have ended, if the others last as long as those that did; at least one must."""
+    def epochs_left(self, total: int, most: int) -> float:
+        """Epochs until ``total`` trials have ended, if each lasts as long as those that ended and came as far.
+
+        Args:
+            most: epochs of a trial that is not stopped; what is expected where none came as far.
+        """
         entries = self._now()
-        ended = [len(entry.curve) for entry in entries if entry.status in ENDED]
-        mean = sum(ended) / len(ended)
-        under_way = sum(max(0.0, mean - len(entry.curve)) for entry in entries if entry.status not in ENDED)
-        return under_way + mean * max(0, total - len(entries))
+        ended = [len(e.curve) for e in entries if e.status in ENDED and e.status is not Status.FAILED]
+
+        def left(done: int) -> float:
+            farther = [epochs for epochs in ended if epochs > done]
+            return (sum(farther) / len(farther) if farther else most) - done
+
+        under_way = sum(left(len(entry.curve)) for entry in entries if entry.status not in ENDED)
+        return under_way + left(0) * max(0, total - len(entries))
 
     def ranked(self, by: Objective | None = None) -> list[Entry]:
         """Trials with an epoch that did not fail, best first by ``by`` (or the objective) at their best epoch."""

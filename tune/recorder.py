@@ -101,14 +101,14 @@ class Recorder(Callback):
         if entry.status in ENDED:
             return
         entry.status = status
-        if status is Status.FAILED:
-            self.failures += 1
-            self.say(f"trial {entry.number} failed: {entry.reason}")
+        self.failures += status is Status.FAILED
         best = entry.best(self.ledger.objective)
         cost = self.ledger.objective.cost(best) if best and status is not Status.FAILED else None
         self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason)
         self.board.end(entry, best)
         self.ledger.write()
+        if status is Status.FAILED:
+            self.say(f"trial {entry.number} failed: {entry.reason}")
 
 
 class FailureLimit(Stopper):

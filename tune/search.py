@@ -162,7 +162,7 @@ class Search:
             text += f", {ledger.count(Status.FAILED)} failed"
         text += _best_so_far(ledger) + f"; {clock(elapsed)}{self.run.trouble}"
         if self.past < ended < total and epochs > self.past_epochs:
-            left = elapsed / (epochs - self.past_epochs) * ledger.epochs_left(total)
+            left = elapsed / (epochs - self.past_epochs) * ledger.epochs_left(total, self.plan.epochs)
             text += f", about {clock(left)} left"
         return text
 
