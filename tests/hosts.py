@@ -104,7 +104,10 @@ class Host:
         """Switch it on."""
         bridge, prefix = self.network.bridge, self.namespace
         run("ip", "netns", "add", prefix)
-        run("ip", "link", "add", f"{prefix}v", "type", "veth", "peer", "name", "eth0", "netns", prefix)
+        # The card is the same after a power cut: with another one, neighbours would send to the old one for some time.
+        card = ":".join(["02", "00", *(f"{int(part):02x}" for part in self.address.split("."))])
+        pair = [f"{prefix}v", "type", "veth", "peer", "name", "eth0", "address", card, "netns", prefix]
+        run("ip", "link", "add", *pair)
         run("ip", "link", "set", f"{prefix}v", "master", bridge, "up")
         run("ip", "-n", prefix, "addr", "add", f"{self.address}/24", "dev", "eth0")
         run("ip", "-n", prefix, "link", "set", "eth0", "up")
@@ -114,7 +117,7 @@ class Host:
         )
         own = ["unshare", "--mount", "--pid", "--uts", "--fork", "--mount-proc", "--kill-child", "bash", "-c", script]
         self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", prefix, *own])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.network.ssh(self, "true").returncode:
             assert self.process.poll() is None, f"{self.name} does not boot"
             assert time.monotonic() < deadline, f"{self.name} does not answer"
