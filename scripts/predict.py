@@ -28,6 +28,7 @@ from core.models import FaceModel
 from core.names import LANDMARKS, Precision
 from core.onnx_file import export_onnx
 from core.photo import Photo, drawn_photo, look_at, open_photo, photo_table
+from core.preparation import DRAWN
 from core.run_folder import RunFolder
 from core.storage import run_at
 from core.synthetic import draw_faces
@@ -149,6 +150,8 @@ def loaded(place: str, cache: Path) -> tuple[FaceModel, Precision, dict[str, str
         number, folder = chosen_seed(run, winner, seed, search)
         model = load_model(read_backbone(run), winner, folder, torch.device("cpu"))
     say(f"{winner.label}, seed {number} of run {printable(run.path.name)}; each photo must show one face as in CelebA")
+    if search["plan"]["data"] == DRAWN:
+        say("note: this winner was trained on drawn faces, and of photographs its answers are worth nothing")
     notes = {"run": printable(run.path.name), "winner": winner.label, "seed": str(number)}
     return model, winner.config.training.precision, notes
 
