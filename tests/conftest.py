@@ -10,9 +10,11 @@ import torch
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
+from photo_desk import write_photos, write_sure_run
 from s3_server import s3_server
 
 from core.examples import Examples
+from core.run_folder import RunFolder
 from core.vgg import vgg16_features
 from core.weights import Weights
 
@@ -59,6 +61,18 @@ def real_celeba() -> Path:
     if not folder:
         pytest.skip("TANDEM_CELEBA names no folder with real CelebA faces")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sure_run(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> RunFolder:
+    """A run whose winners say the same of every photo; no test changes it."""
+    return write_sure_run(tmp_path_factory.mktemp("runs"), weights)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Photos of every size."""
+    return write_photos(tmp_path / "photos")
 
 
 @pytest.fixture(scope="session")

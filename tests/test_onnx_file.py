@@ -9,31 +9,25 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from photo_desk import CPU, LABELS, predict, write_sure_run
+from photo_desk import CPU, LABELS, predict
 from safetensors.torch import load_file, save_file
 
 import core.onnx_file
 from core.run_folder import RunFolder
-from core.weights import Weights
 from core.winner import load_model, read_backbone, read_winner
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> RunFolder:
-    return write_sure_run(tmp_path_factory.mktemp("runs"), weights)
-
-
 @pytest.mark.parametrize("label", LABELS)
-def test_an_exported_model_says_the_same_in_another_runtime(run: RunFolder, tmp_path: Path, label: str) -> None:
+def test_an_exported_model_says_the_same_in_another_runtime(sure_run: RunFolder, tmp_path: Path, label: str) -> None:
     """Of faces that the export did not try, in batches of any size; the winners' own heads say the same of each."""
     random = np.random.default_rng(0)
-    for path in run.path.glob(f"winners/{label}/seed-2/weights.safetensors"):
+    for path in sure_run.path.glob(f"winners/{label}/seed-2/weights.safetensors"):
         tensors = {
             name: t + 0.01 * torch.from_numpy(random.normal(size=t.shape)).float()
             for name, t in load_file(path).items()
         }
-        shutil.copytree(run.path, tmp_path / "run")
-        save_file(tensors, tmp_path / "run" / path.relative_to(run.path))
+        shutil.copytree(sure_run.path, tmp_path / "run")
+        save_file(tensors, tmp_path / "run" / path.relative_to(sure_run.path))
     winner = tmp_path / "run/winners" / label / "seed-2"
     done = predict(winner, "--export", tmp_path / "model.onnx")
     assert done.returncode == 0, done.stderr
@@ -63,7 +57,7 @@ def test_an_exported_model_says_the_same_in_another_runtime(run: RunFolder, tmp_
 
 @pytest.mark.parametrize("off", [2e-4 * 224, math.nan])
 def test_a_model_that_another_runtime_reads_differently_is_not_written(
-    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: float
+    sure_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: float
 ) -> None:
     """Only the second of its two outputs differs."""
     real = onnxruntime.InferenceSession.run
@@ -72,25 +66,25 @@ def test_a_model_that_another_runtime_reads_differently_is_not_written(
         "run",
         lambda *words: [value + off * row for row, value in enumerate(real(*words))],
     )
-    done = predict(run.path / "winners/multitask", "--export", tmp_path / "model.onnx")
+    done = predict(sure_run.path / "winners/multitask", "--export", tmp_path / "model.onnx")
     assert done.returncode == 2
     assert "not written, its outputs differ from torch's" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_a_model_too_large_for_one_file_is_refused_before_the_work(
-    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sure_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(core.onnx_file, "MOST_BYTES", 10**7)
-    done = predict(run.path / "winners/gender", "--export", tmp_path / "model.onnx")
+    done = predict(sure_run.path / "winners/gender", "--export", tmp_path / "model.onnx")
     assert (done.returncode, "this model has 0.1 GB of weights" in done.stderr) == (2, True)
 
 
 def test_an_export_without_its_packages_says_what_to_install(
-    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sure_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    done = predict(run.path / "winners/gender", "--export", tmp_path / "model.onnx")
+    done = predict(sure_run.path / "winners/gender", "--export", tmp_path / "model.onnx")
     assert (done.returncode, done.stderr) == (
         2,
         "error: --export: needs onnxruntime: pip install -c constraints.txt '.[onnx]'\n",

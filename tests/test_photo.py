@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photo_desk import CPU, LABELS, SCRIPT, SIZES, expected_points, write_photos, write_sure_run
+from photo_desk import CPU, LABELS, SCRIPT, SIZES, expected_points
 from PIL import Image, ImageDraw
 from torchvision import transforms
 
@@ -18,18 +18,7 @@ from core.errors import UserError
 from core.names import Precision
 from core.photo import MARK, Photo, drawn_photo, look_at, open_photo, photo_table
 from core.run_folder import RunFolder
-from core.weights import Weights
 from core.winner import load_model, read_backbone, read_winner
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> RunFolder:
-    return write_sure_run(tmp_path_factory.mktemp("runs"), weights)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> list[Path]:
-    return write_photos(tmp_path / "photos")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -53,9 +42,9 @@ def test_what_is_found_at_a_spot_of_torchvisions_crop_is_at_that_spot_of_the_pho
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_a_model_is_told_in_photo_pixels_whatever_the_size(run: RunFolder, photos: list[Path], label: str) -> None:
-    winner = read_winner(run, label)
-    model = load_model(read_backbone(run), winner, winner.folders[0], CPU)
+def test_a_model_is_told_in_photo_pixels_whatever_the_size(sure_run: RunFolder, photos: list[Path], label: str) -> None:
+    winner = read_winner(sure_run, label)
+    model = load_model(read_backbone(sure_run), winner, winner.folders[0], CPU)
     heard: list[int] = []
     found = look_at(model, photos, Precision.FP32, CPU, heard.append)
     assert heard == [5]
@@ -84,10 +73,10 @@ def test_a_photo_that_its_camera_noted_to_lie_on_its_side_is_turned_upright(tmp_
     np.testing.assert_array_equal(np.asarray(found), np.asarray(upright))
 
 
-def test_a_damaged_note_about_the_camera_does_not_cost_the_photo(run: RunFolder, tmp_path: Path) -> None:
+def test_a_damaged_note_about_the_camera_does_not_cost_the_photo(sure_run: RunFolder, tmp_path: Path) -> None:
     Image.new("RGB", (60, 80), "blue").save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12broken")
     assert open_photo(tmp_path / "a.jpg").size == (60, 80)
-    command = [sys.executable, SCRIPT, run.path / "winners/gender", tmp_path / "a.jpg"]
+    command = [sys.executable, SCRIPT, sure_run.path / "winners/gender", tmp_path / "a.jpg"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -138,9 +127,9 @@ def test_a_drawing_marks_the_landmarks_and_leaves_the_rest_as_it_was() -> None:
     assert not marked.any()
 
 
-def test_an_answer_that_is_no_number_is_an_error(run: RunFolder, photos: list[Path]) -> None:
-    winner = read_winner(run, "multitask")
-    model = load_model(read_backbone(run), winner, winner.folders[0], CPU)
+def test_an_answer_that_is_no_number_is_an_error(sure_run: RunFolder, photos: list[Path]) -> None:
+    winner = read_winner(sure_run, "multitask")
+    model = load_model(read_backbone(sure_run), winner, winner.folders[0], CPU)
     with torch.no_grad():
         model.get_parameter("heads.landmarks.6.bias")[3] = math.inf
     with pytest.raises(UserError, match=r"0\.jpg: the model's answer to it, or to one after it, is not finite"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from photo_desk import SIZES, expected_points, predict, write_photos, write_sure_run
+from photo_desk import SIZES, expected_points, predict
 from PIL import Image
 
 from core.celeba import LANDMARK_COLUMNS
@@ -17,24 +17,15 @@ from core.errors import UserError
 from core.mirror import Mirror, below
 from core.names import MEAN_FACE
 from core.run_folder import RunFolder
-from core.weights import Weights
 from core.winner import read_winner
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> RunFolder:
-    return write_sure_run(tmp_path_factory.mktemp("runs"), weights)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> list[Path]:
-    return write_photos(tmp_path / "photos")
-
-
-def test_photos_and_folders_give_lines_a_table_and_drawings(run: RunFolder, photos: list[Path], tmp_path: Path) -> None:
+def test_photos_and_folders_give_lines_a_table_and_drawings(
+    sure_run: RunFolder, photos: list[Path], tmp_path: Path
+) -> None:
     shutil.copy(photos[0], tmp_path / "0.jpg")  # a name that the folder has too
     places = ["--csv", tmp_path / "found.csv", "--draw", tmp_path / "drawn/here", "--cache", tmp_path / "cache"]
-    done = predict(run.path / "winners/multitask", tmp_path / "0.jpg", photos[0].parent, *places)
+    done = predict(sure_run.path / "winners/multitask", tmp_path / "0.jpg", photos[0].parent, *places)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert said[0].startswith("multitask, seed 2 of run made")  # the better one by its curve
@@ -55,13 +46,13 @@ def test_photos_and_folders_give_lines_a_table_and_drawings(run: RunFolder, phot
 
 
 def test_a_seed_can_be_named_and_so_can_a_run_with_one_winner(
-    run: RunFolder, photos: list[Path], tmp_path: Path
+    sure_run: RunFolder, photos: list[Path], tmp_path: Path
 ) -> None:
-    seed = predict(f"{run.path}/winners/gender/seed-0/", photos[0])
+    seed = predict(f"{sure_run.path}/winners/gender/seed-0/", photos[0])
     assert seed.returncode == 0, seed.stderr
     assert seed.stdout.splitlines()[2] == f"{photos[0]}: man, 75 %"
     alone = tmp_path / "alone"
-    shutil.copytree(run.path, alone)
+    shutil.copytree(sure_run.path, alone)
     table = pd.read_csv(alone / "winners.csv")
     table[table["model"].isin(["multitask", MEAN_FACE])].to_csv(alone / "winners.csv", index=False)
     whole = predict(alone, photos[0])
@@ -70,12 +61,12 @@ def test_a_seed_can_be_named_and_so_can_a_run_with_one_winner(
 
 
 def test_photos_that_cannot_be_read_are_named_and_the_others_are_not_lost(
-    run: RunFolder, photos: list[Path], tmp_path: Path
+    sure_run: RunFolder, photos: list[Path], tmp_path: Path
 ) -> None:
     photos[1].write_bytes(photos[1].read_bytes()[:300])
     photos[3].write_text("no picture")
     missing = tmp_path / "missing.jpg"
-    done = predict(run.path / "winners/gender", *photos, missing, "--csv", tmp_path / "found.csv")
+    done = predict(sure_run.path / "winners/gender", *photos, missing, "--csv", tmp_path / "found.csv")
     assert done.returncode == 2
     assert [line.split(":")[:2] for line in done.stderr.splitlines()] == [
         ["error", f" {path}"] for path in (photos[1], photos[3], missing)
@@ -84,20 +75,26 @@ def test_photos_that_cannot_be_read_are_named_and_the_others_are_not_lost(
 
 
 BAD: dict[str, tuple[Callable[[RunFolder, Path], list[object]], str]] = {
-    "several winners": (lambda run, _: [run.path], "has several winners; name one of .*winners/multitask"),
-    "no such winner": (lambda run, _: [run.path / "winners/gender-2"], "no winner 'gender-2'; it lists multitask, "),
-    "no such seed": (lambda run, _: [run.path / "winners/gender/seed-1"], "has no seed-1; it has seed-0, seed-2"),
+    "several winners": (lambda sure_run, _: [sure_run.path], "has several winners; name one of .*winners/multitask"),
+    "no such winner": (
+        lambda sure_run, _: [sure_run.path / "winners/gender-2"],
+        "no winner 'gender-2'; it lists multitask, ",
+    ),
+    "no such seed": (
+        lambda sure_run, _: [sure_run.path / "winners/gender/seed-1"],
+        "has no seed-1; it has seed-0, seed-2",
+    ),
     "no run": (lambda _, folder: [folder], "no run here"),
     "table in no folder": (
-        lambda run, folder: [run.path / "winners/gender", "--csv", folder / "none/a.csv"],
+        lambda sure_run, folder: [sure_run.path / "winners/gender", "--csv", folder / "none/a.csv"],
         "--csv .*a.csv: must be a file in a folder that exists and can be written to",
     ),
     "no such winner, with drawings": (
-        lambda run, folder: [run.path / "winners/gender-2", "--draw", folder / "new"],
+        lambda sure_run, folder: [sure_run.path / "winners/gender-2", "--draw", folder / "new"],
         "no winner 'gender-2'",
     ),
     "drawings in a file": (
-        lambda run, folder: [run.path / "winners/gender", "--draw", folder / "photos/0.jpg"],
+        lambda sure_run, folder: [sure_run.path / "winners/gender", "--draw", folder / "photos/0.jpg"],
         "--draw .*0.jpg: must be a folder",
     ),
 }
@@ -105,11 +102,11 @@ BAD: dict[str, tuple[Callable[[RunFolder, Path], list[object]], str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_nothing_is_written(
-    run: RunFolder, photos: list[Path], tmp_path: Path, case: str
+    sure_run: RunFolder, photos: list[Path], tmp_path: Path, case: str
 ) -> None:
     make, rule = BAD[case]
     before = sorted(tmp_path.rglob("*"))
-    winner, *options = make(run, tmp_path)
+    winner, *options = make(sure_run, tmp_path)
     done = predict(winner, photos[0], *options)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
@@ -117,12 +114,14 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_empty_folder_is_refused(run: RunFolder, tmp_path: Path) -> None:
-    done = predict(run.path / "winners/gender", tmp_path)
+def test_an_empty_folder_is_refused(sure_run: RunFolder, tmp_path: Path) -> None:
+    done = predict(sure_run.path / "winners/gender", tmp_path)
     assert (done.returncode, "must hold photos" in done.stderr) == (2, True)
 
 
-def test_nothing_that_is_written_replaces_a_photo_or_something_else_that_is(run: RunFolder, tmp_path: Path) -> None:
+def test_nothing_that_is_written_replaces_a_photo_or_something_else_that_is(
+    sure_run: RunFolder, tmp_path: Path
+) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in ("a.png", "a-drawn.png"):
@@ -134,19 +133,19 @@ def test_nothing_that_is_written_replaces_a_photo_or_something_else_that_is(run:
         (["--csv", tmp_path / "photos/../link/a.png"], "a.png is a photo to look at too"),
         (["--csv", tmp_path / "x", "--export", tmp_path / "link/../x"], "x is the file of --csv too"),
     ):
-        done = predict(run.path / "winners/gender", folder, *options)
+        done = predict(sure_run.path / "winners/gender", folder, *options)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
         assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "photos"]
 
 
 def test_a_name_that_is_no_utf8_or_holds_a_terminals_codes_is_shown_with_escapes(
-    run: RunFolder, tmp_path: Path
+    sure_run: RunFolder, tmp_path: Path
 ) -> None:
     names = [os.fsdecode(b"caf\xe9.png"), "a\x1b[2Jb\n.png"]
     for name in names:
         Image.new("RGB", (50, 50)).save(tmp_path / name)
-    done = predict(run.path / "winners/gender", *(tmp_path / name for name in names), "--csv", tmp_path / "t.csv")
+    done = predict(sure_run.path / "winners/gender", *(tmp_path / name for name in names), "--csv", tmp_path / "t.csv")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[2:] == [
         f"{tmp_path}/caf\\udce9.png: man, 75 %",
@@ -155,9 +154,11 @@ def test_a_name_that_is_no_utf8_or_holds_a_terminals_codes_is_shown_with_escapes
     assert len(pd.read_csv(tmp_path / "t.csv")) == 2
 
 
-def test_a_replication_of_the_paper_is_sent_to_its_tables(run: RunFolder, photos: list[Path], tmp_path: Path) -> None:
+def test_a_replication_of_the_paper_is_sent_to_its_tables(
+    sure_run: RunFolder, photos: list[Path], tmp_path: Path
+) -> None:
     (tmp_path / "paper").mkdir()
-    search = json.loads(run.search.read_text())
+    search = json.loads(sure_run.search.read_text())
     search["plan"] = {"paper": {}, **search["plan"]}
     (tmp_path / "paper/search.json").write_text(json.dumps(search))
     done = predict(tmp_path / "paper", photos[0])
@@ -166,29 +167,31 @@ def test_a_replication_of_the_paper_is_sent_to_its_tables(run: RunFolder, photos
     assert f"a replication of the paper; its winners are in {tmp_path}/paper/table1 to table4" in done.stderr
 
 
-def test_a_run_may_lie_in_a_folder_called_winners(run: RunFolder, photos: list[Path], tmp_path: Path) -> None:
-    shutil.copytree(run.path, tmp_path / "winners/gender")
+def test_a_run_may_lie_in_a_folder_called_winners(sure_run: RunFolder, photos: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(sure_run.path, tmp_path / "winners/gender")
     done = predict(tmp_path / "winners/gender", photos[0])
     assert "has several winners" in done.stderr
     done = predict(tmp_path / "winners/gender/winners/landmarks", photos[0])
     assert done.returncode == 0, done.stderr
 
 
-def test_a_command_without_photos_or_export_is_refused(run: RunFolder) -> None:
-    done = predict(run.path / "winners/gender")
+def test_a_command_without_photos_or_export_is_refused(sure_run: RunFolder) -> None:
+    done = predict(sure_run.path / "winners/gender")
     assert (done.returncode, done.stderr) == (2, "error: nothing to do: name photos, or --export FILE\n")
 
 
-def test_a_winner_of_a_run_on_s3_is_found_there(run: RunFolder, photos: list[Path], tmp_path: Path, s3: str) -> None:
+def test_a_winner_of_a_run_on_s3_is_found_there(
+    sure_run: RunFolder, photos: list[Path], tmp_path: Path, s3: str
+) -> None:
     url = below(s3, tmp_path.name, "made")
-    Mirror(run.path, url).push()
+    Mirror(sure_run.path, url).push()
     done = predict(below(url, "winners", "gender", "seed-2"), photos[0], "--cache", tmp_path / "cache")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"{photos[0]}: woman, 80 %"
 
 
-def test_a_winner_without_a_search_that_ended_is_refused(run: RunFolder, tmp_path: Path) -> None:
-    shutil.copytree(run.path, tmp_path / "young")
+def test_a_winner_without_a_search_that_ended_is_refused(sure_run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(sure_run.path, tmp_path / "young")
     (tmp_path / "young/winners.csv").unlink()
     with pytest.raises(UserError, match="no winners yet; finish the search first"):
         read_winner(RunFolder(tmp_path / "young"), "gender")

@@ -30,8 +30,8 @@ def test_a_clock_shows_minutes_and_seconds_and_hours_where_there_are_any(seconds
 
 def test_counted_work_foretells_its_end_from_what_is_done_but_not_from_the_first_piece_alone(passing, capsys):
     count = Counter("faces")
-    for now, done in ((102, 1), (104, 20), (110, 40), (112, 60), (116, 100)):
-        passing.now = now
+    for second, done in ((102, 1), (104, 20), (110, 40), (112, 60), (116, 100)):
+        passing.now = second
         count(done, 100)
     assert capsys.readouterr().out.splitlines() == [
         "faces: 1/100, 0:02",
