@@ -1,12 +1,13 @@
-"""Put a winner to photos: gender with its probability, and five landmarks in the photo's own pixels.
+"""Put a winner to photos: gender with its probability, and five landmarks in pixels of the photo.
 
     python scripts/predict.py runs/multitask me.jpg you.png --draw drawn
     python scripts/predict.py runs/joint/winners/attention/seed-1 photos --csv photos.csv
     python scripts/predict.py runs/multitask --export multitask.onnx
 
 WINNER is a run with one winner, a winner's folder (then its seed that did best on the validation faces is taken) or a
-seed's folder. Photos are JPEG or PNG of any size, each of one face, upright, whole and in the middle, as CelebA's
-aligned images show them. Nothing looks for the face: of a landscape, or of several people, the answer is worth nothing.
+seed's folder. Photos are JPEG or PNG of up to 50 megapixels, each of one face, upright, whole and in the middle, as
+CelebA's aligned images show them. Nothing looks for the face: of a landscape, or of several people, the answer is worth
+nothing. A photo that its camera noted to lie on its side is turned first, and its pixels are counted as it then stands.
 """
 
 import argparse
