@@ -18,7 +18,8 @@ from core.mirror import Mirror, below
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 OPTIONS = ["--space", "gender", *COMMON, "--seed", "5", "--trials", "30", "--epochs", "6"]
 OPTIONS += ["--retrain-epochs", "20", "--retrain-seeds", "1"]
-AWAY_SECONDS = float(os.environ.get("TANDEM_AWAY_SECONDS", "8"))
+AWAY_SECONDS = float(os.environ.get("TANDEM_AWAY_SECONDS", "3"))  # from when the search has noticed
+NOTICED = ("storage away since", "; trying again for up to")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,15 @@ def epochs(cache):
     return max(0, len(curves.read_text().splitlines()) - 1) if curves.is_file() else 0
 
 
+def go_away(door, search):
+    """Shut the door until the search has said so, and for a while longer: it looks only every few seconds."""
+    before = len(search.said)
+    door.shut()
+    search.until(lambda: any(text in search.said[before:] for text in NOTICED))
+    time.sleep(AWAY_SECONDS)
+    door.unlock()
+
+
 def own_cache(cache, folder):
     """A copy of the cache, as another machine would have it."""
     return shutil.copytree(cache, folder, ignore=lambda _, names: [n for n in names if n == "runs"])
@@ -78,15 +88,10 @@ def test_storage_that_goes_away_during_search_and_retraining_costs_nothing(tmp_p
     place, plain = below(url, tmp_path.name), below(s3, tmp_path.name)
     search = Running(command(place, here, "--name", "a", *options), tmp_path / "said")
     search.until(lambda: epochs(here) >= 10)
-    door.shut()
-    time.sleep(AWAY_SECONDS)
-    door.unlock()
+    go_away(door, search)
     search.until(lambda: list(copy(here).glob("winners/gender/*")) or "retraining" in search.said)
-    door.shut()
-    time.sleep(AWAY_SECONDS)
-    door.unlock()
-    said = search.end()
-    assert "; trying again for up to" in said or "storage away since" in said
+    go_away(door, search)
+    search.end()
     there = fetched(plain, tmp_path / "there")
     assert_same_results(there, alone)
     assert (there / "winners/gender/seed-0/config.json").is_file()
