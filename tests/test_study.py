@@ -1,3 +1,5 @@
+import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,30 @@ def test_drawing_a_trial_does_not_look_through_all_others(tmp_path, monkeypatch)
     monkeypatch.setattr(study.study._storage._replay_result, "get_all_trials", lambda *_: looked.append(1) or [])
     assert study.ask()[0] == first + 1
     assert not looked
+
+
+def test_a_trial_is_written_once_when_drawn_and_once_when_it_ends(tmp_path, monkeypatch):
+    writings = []
+    true = JournalFileBackend.append_logs
+    monkeypatch.setattr(JournalFileBackend, "append_logs", lambda self, logs: writings.append(logs) or true(self, logs))
+    study = Study(tmp_path / "j", SPACES["multitask"], Sampler.RANDOM, 0)
+    writings.clear()
+    for number, (status, cost) in enumerate((("finished", 0.5), ("stopped", 0.7), ("failed", None))):
+        assert study.ask()[0] == number
+        study.tell(number, status, cost, 2, "why")
+    assert len(writings) == 6
+    again = Study(tmp_path / "j", SPACES["multitask"], Sampler.RANDOM, 0)
+    assert again.study.get_trials() == study.study.get_trials()
+    assert [json.loads(line) for line in (tmp_path / "j").read_text().splitlines()][1:] == [*chain(*writings)]
+
+
+def test_the_journal_is_read_on_from_where_it_was_left_and_not_from_its_start(tmp_path):
+    study = Study(tmp_path / "j", SPACES["multitask"], Sampler.RANDOM, 0)
+    for _ in range(3):
+        number, _ = study.ask()
+        assert study.backend._log_number_offset[study.backend.records] == (tmp_path / "j").stat().st_size
+        study.tell(number, "finished", 0.5, 2, "")
+        assert study.backend._log_number_offset[study.backend.records] == (tmp_path / "j").stat().st_size
 
 
 @pytest.mark.parametrize("failures", [1, 3])

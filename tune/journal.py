@@ -1,5 +1,6 @@
 """The journal of an Optuna study, a line a record: written on storage that may be away, and checked when it is read."""
 
+import json
 import os
 import warnings
 from collections.abc import Container, Iterator
@@ -22,19 +23,43 @@ ENDINGS = ("stopped", "finished", "failed")
 
 
 class PatientBackend(JournalFileBackend):
-    """Optuna's journal on storage that may be full or away for a while."""
+    """Optuna's journal on storage that may be full or away for a while. Nobody else writes to it."""
 
     def __init__(self, journal: Path, patience: Patience) -> None:
         self.journal = journal
         self.patience = patience
+        self.records = 0
+        """How many the file has, as far as they were read."""
+        self.held: list[dict[str, Any]] | None = None
+        """Records that wait for the end of :meth:`together`."""
         super().__init__(str(journal))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all records of the block at its end, at once: each writing waits until the disk has it."""
+        self.held = []
+        try:
+            yield
+        finally:  # what was recorded before an error is as true as it would have been without this block
+            held, self.held = self.held, None
+            if held:
+                self.append_logs(held)
+                self.read_logs(self.records)  # Optuna reads on from a place in the file that it has seen
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # a list will do
         """Records from this one on."""
-        return iter(self.patience(lambda: list(super(PatientBackend, self).read_logs(log_number_from)), self.journal))
+        found: list[dict[str, Any]] = []
+        if log_number_from <= self.records:
+            found = self.patience(lambda: list(super(PatientBackend, self).read_logs(log_number_from)), self.journal)
+            self.records = log_number_from + len(found)
+        waiting = (self.held or [])[max(0, log_number_from - self.records) :]
+        return iter(found + waiting)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write records, all or none."""
+        if self.held is not None:
+            self.held += json.loads(json.dumps(logs))  # as they will be read
+            return
         start: list[int] = []
 
         def append() -> None:

@@ -58,8 +58,9 @@ class Study:
         self.cells = grid_of(space) if sampler is Sampler.GRID else []
         with reading(journal):
             mend(journal)
+            self.backend = PatientBackend(journal.resolve(), patience)
             self.study = optuna.create_study(
-                storage=OwnStorage(PatientBackend(journal.resolve(), patience)),
+                storage=OwnStorage(self.backend),
                 study_name=STUDY_NAME,
                 load_if_exists=True,
                 direction="minimize",
@@ -105,10 +106,11 @@ class Study:
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Number and parameters of a new trial."""
         self._seed(self.drawn)
-        trial = self.study.ask()
-        self.drawn += 1
-        self.open[trial.number] = trial
-        return trial.number, self._draw(trial)
+        with self.backend.together():
+            trial = self.study.ask()
+            self.drawn += 1
+            self.open[trial.number] = trial
+            return trial.number, self._draw(trial)
 
     def add(self, parameters: Mapping[str, Any], status: str, cost: float | None, epochs: int) -> None:
         """A trial that was trained elsewhere, from which the sampler learns as from its own; arguments as of tell."""
@@ -128,16 +130,17 @@ class Study:
     def tell(self, number: int, status: str, cost: float | None, epochs: int, reason: str) -> None:
         """Record how a trial ended; ``cost`` is its best objective as a number to minimise, None if it has none."""
         trial = self.open.pop(number, None) or self._reopened(number)
-        trial.set_user_attr("status", status)
-        trial.set_user_attr("reason", reason)
-        if cost is None:
-            self.study.tell(trial, state=TrialState.FAIL)
-            return
-        trial.report(cost, epochs)
-        if status == "stopped":
-            self.study.tell(trial, state=TrialState.PRUNED)
-        else:
-            self.study.tell(trial, cost)
+        with self.backend.together():
+            trial.set_user_attr("status", status)
+            trial.set_user_attr("reason", reason)
+            if cost is None:
+                self.study.tell(trial, state=TrialState.FAIL)
+                return
+            trial.report(cost, epochs)
+            if status == "stopped":
+                self.study.tell(trial, state=TrialState.PRUNED)
+            else:
+                self.study.tell(trial, cost)
 
     def _reopened(self, number: int) -> optuna.trial.Trial:
         """The only handle on a trial that an earlier process drew."""
