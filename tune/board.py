@@ -2,11 +2,12 @@
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import summary_v2 as hparams  # its api module would import TensorFlow
 from torch.utils.tensorboard import SummaryWriter
 
@@ -17,6 +18,7 @@ from search_spaces.space import Space
 from tune.ledger import Entry
 
 BEST = "best"  # what a trial's row of trials.csv holds: its best epoch
+CURVES = ("train_loss", *(f"val_{metric}" for metric in METRICS), RELATIVE_ERROR, "seconds_per_epoch")
 HEADLINE = (RELATIVE_ERROR, "val_gender_auc", "val_nme_pct", "val_loss")
 
 
@@ -84,9 +86,9 @@ class Board:
             self._scalars(folder, entry.curve)
         writer = self._writer(folder)
         _add(writer, hparams.hparams_pb(entry.config, trial_id=f"trial-{entry.number:04d}"))
-        for name in HEADLINE:
-            if name in best:
-                writer.add_scalar(f"{BEST}/{name}", best[name], int(best["epoch"]))
+        if best:
+            points = {f"{BEST}/{name}": best[name] for name in HEADLINE if name in best}
+            _add(writer, _scalars_of(points), int(best["epoch"]))
         writer.close()
         del self.writers[str(folder)]
 
@@ -96,10 +98,8 @@ class Board:
         rows = curve[-1:] if str(folder) in self.writers else list(curve)
         writer = self._writer(folder, purge_step=int(rows[0]["epoch"]))
         for row in rows:
-            for name in ("train_loss", *(f"val_{metric}" for metric in METRICS), RELATIVE_ERROR, "seconds_per_epoch"):
-                value = row.get(name)
-                if value is not None and math.isfinite(value):
-                    writer.add_scalar(name, value, int(row["epoch"]))
+            points = {name: row[name] for name in CURVES if row.get(name) is not None and math.isfinite(row[name])}
+            _add(writer, _scalars_of(points), int(row["epoch"]))
         writer.flush()
 
     def _writer(self, folder: Path, purge_step: int | None = None) -> SummaryWriter:
@@ -116,9 +116,14 @@ def _quiet(raised: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(raised)
 
 
-def _add(writer: SummaryWriter, summary: Any) -> None:
+def _scalars_of(points: Mapping[str, float]) -> Summary:
+    """A point of each of some curves, as one message: each message waits for its turn in the writer's thread."""
+    return Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in points.items()])
+
+
+def _add(writer: SummaryWriter, summary: Any, step: int | None = None) -> None:
     """Write a message that torch's writer has no method for."""
-    writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    writer._get_file_writer().add_summary(summary, step)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def _domain(parameter: Parameter) -> Any:
