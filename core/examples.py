@@ -55,17 +55,18 @@ def mirrored(inputs: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
 class BatchSource:
     """Batches of one part of the split on one device.
 
-    On a GPU the whole part is copied there once if it takes at most a quarter of the free memory, so that training
-    never waits for copies; else, and on the CPU, each batch is gathered from the shared arrays.
+    On a GPU the whole part is copied there once if it takes at most a quarter of the free memory (of the share of
+    ``beside`` such parts, where there are more), so that training never waits for copies; else, and on the CPU, each
+    batch is gathered from the shared arrays.
     """
 
-    def __init__(self, examples: Examples, device: torch.device) -> None:
+    def __init__(self, examples: Examples, device: torch.device, beside: int = 1) -> None:
         self.examples = examples
         self.device = device
         self.landmarks = torch.from_numpy(examples.landmarks / np.float32(CROP)).to(device)
         self.gender = torch.from_numpy(examples.gender.copy()).to(device)
         self.resident: Tensor | None = None
-        if device.type == "cuda" and self._bytes() <= torch.cuda.mem_get_info(device)[0] // 4:
+        if device.type == "cuda" and self._bytes() <= torch.cuda.mem_get_info(device)[0] // (4 * beside):
             self.resident = as_tensor(examples.inputs[examples.rows]).to(device)
 
     def _bytes(self) -> int:

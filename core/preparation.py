@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from core.activations import frozen_activations
 from core.examples import Examples
 from core.faces import Faces, load_celeba_faces, load_drawn_faces
+from core.folds import Folds
 from core.names import Precision
 from core.splits import Split
 from core.weights import (
@@ -83,11 +84,20 @@ class Inputs:
     """A ``.npy`` file: faces (no block frozen, or no cache) or activations."""
     train: Part
     validation: Part
+    folds: tuple[tuple[Part, Part], ...] = ()
+    """Train and validation of each fold, where trials are cross-validated."""
 
     def examples(self, array: NDArray[np.generic]) -> tuple[Examples, Examples]:
         """Train and validation examples over the file's array, without copying it."""
-        train, validation = (Examples(array, p.rows, p.landmarks, p.gender) for p in (self.train, self.validation))
-        return train, validation
+        return _over(array, self.train), _over(array, self.validation)
+
+    def fold_examples(self, array: NDArray[np.generic]) -> list[tuple[Examples, Examples]]:
+        """The same of each fold."""
+        return [(_over(array, train), _over(array, validation)) for train, validation in self.folds]
+
+
+def _over(array: NDArray[np.generic], part: Part) -> Examples:
+    return Examples(array, part.rows, part.landmarks, part.gender)
 
 
 def prepare_inputs(
@@ -99,18 +109,25 @@ def prepare_inputs(
     device: torch.device,
     cache: Path,
     report: Reporter,
+    folds: Folds = (),
 ) -> dict[int, Inputs]:
     """Inputs for every number of frozen blocks that a search may try, 0 always among them.
 
     Activations are computed for the train and validation faces only: the search never reads a test face.
+
+    Args:
+        folds: how these are also divided for cross-validation.
     """
-
-    def part(indices: NDArray[np.int64], rows: NDArray[np.int64]) -> Part:
-        return Part(rows, faces.landmarks[indices], faces.gender[indices])
-
-    found = {0: Inputs(faces.images_path, part(split.train, split.train), part(split.validation, split.validation))}
     seen = np.sort(np.concatenate([split.train, split.validation]))
-    train, validation = np.searchsorted(seen, split.train), np.searchsorted(seen, split.validation)
+
+    def inputs(path: Path, rows_of: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Inputs:
+        def part(indices: NDArray[np.int64]) -> Part:
+            return Part(rows_of(indices), faces.landmarks[indices], faces.gender[indices])
+
+        folded = tuple((part(train), part(validation)) for train, validation in folds)
+        return Inputs(path, part(split.train), part(split.validation), folded)
+
+    found = {0: inputs(faces.images_path, lambda indices: indices)}
     for blocks in sorted(set(frozen_blocks) - {0}):
         path = frozen_activations(
             faces.images,
@@ -123,5 +140,5 @@ def prepare_inputs(
             cache,
             report(f"activations of {blocks} frozen block{'s' if blocks > 1 else ''}"),
         )
-        found[blocks] = Inputs(path, part(split.train, train), part(split.validation, validation))
+        found[blocks] = inputs(path, lambda indices: np.searchsorted(seen, indices))
     return found

@@ -35,10 +35,18 @@ class Session:
         weights: where the backbone starts.
         seed: of initial heads, order of faces, dropout and mirroring.
         device: where to train.
+        beside: how many sessions share the device, this one among them; each keeps to its share of memory.
     """
 
     def __init__(
-        self, config: Config, train: Examples, validation: Examples, weights: Weights, seed: int, device: torch.device
+        self,
+        config: Config,
+        train: Examples,
+        validation: Examples,
+        weights: Weights,
+        seed: int,
+        device: torch.device,
+        beside: int = 1,
     ) -> None:
         if config.training.precision is Precision.AUTO:
             raise ValueError("precision must be resolved before training, got auto")
@@ -48,8 +56,8 @@ class Session:
         self.epoch = 0
         self.predictions = Predictions()
         """For the validation faces, of the last epoch."""
-        self.train_source = BatchSource(train, device)
-        self.validation_source = BatchSource(validation, device)
+        self.train_source = BatchSource(train, device, beside)
+        self.validation_source = BatchSource(validation, device, beside)
         self.truth = truth_of(validation)
         mean_face = train.landmarks.mean(axis=0)
         self.mean_face_nme_pct = baseline_scores(truth_of(train), self.truth)["nme_pct"]

@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--replicates", type=int, metavar="N", help="go through a grid so often, each time with a new seed"
     )
+    how.add_argument(
+        "--folds", type=int, metavar="K", help="train each trial on K folds; its scores are their means (default: 1)"
+    )
     how.add_argument("--epochs", type=int, help=f"of a trial that is not stopped (default: {Plan.epochs})")
     how.add_argument("--sampler", choices=list(Sampler), help=f"(default: {Plan.sampler}; grid for paper_*)")
     how.add_argument("--objective", metavar="METRIC", help=f"{', '.join(OBJECTIVES)} (default: {Plan.objective})")
@@ -145,6 +148,7 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
         f"run {run.path}: space {plan.space['name']}, profile {plan.profile}, {materials.precision}, "
         f"{workers.count} worker{'s' if workers.count > 1 else ''} with {workers.threads} threads"
         + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
+        + (f", trials on {plan.folds} folds" if plan.folds > 1 else "")
     )
     try:
         ledger = Search(plan, run, materials, say).go()

@@ -11,6 +11,7 @@ import torch
 from core.config import Config, config_from_flat
 from core.device import best_precision
 from core.errors import UserError
+from core.folds import fold_faces
 from core.metrics import Truth, baseline_scores
 from core.models import IMAGENET_WIDTH
 from core.names import Architecture, Precision
@@ -61,7 +62,15 @@ class Materials:
             say(f"note: {plan.data} has no identity file, so images of one person may be in several parts of the split")
         self.weights = self._weights(say)
         self.inputs: dict[int, Inputs] = prepare_inputs(
-            self.faces, self.split, self.weights, self._blocks(), self.precision, self.device, place.cache, Counter
+            self.faces,
+            self.split,
+            self.weights,
+            self._blocks(),
+            self.precision,
+            self.device,
+            place.cache,
+            Counter,
+            fold_faces(self.split, self.faces.gender, self.faces.identity, plan.folds, fixed.data.split_seed),
         )
         self.trial_timeout = place.trial_timeout
         files = [given.path for given in self.inputs.values()]

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.config import check_value, shown
 from core.errors import UserError
+from core.folds import MOST_FOLDS
 from core.names import METRICS, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
 from core.preparation import DRAWN
 from core.retraining import Objective
@@ -65,13 +66,15 @@ class Plan:
     """Failed trials that a search tolerates."""
     replicates: int = 1
     """How often a grid is gone through, each time with another seed that all of its cells share."""
+    folds: int = 1
+    """Into how many parts train and validation are divided to cross-validate each trial; 1 for the one split."""
     rank_by: str | None = None
     """What chooses among trials, each at its best epoch by the objective; the objective itself if None."""
 
     def __post_init__(self) -> None:
         rules = {"trials": (1, 10**6), "epochs": (1, 10**5), "top_k": (1, 1000), "retrain_epochs": (1, 10**5)}
         rules |= {"retrain_seeds": (1, 1000), "seed": (0, 2**32 - 1), "grace": (1, 10**5), "max_failures": (0, 10**6)}
-        rules |= {"replicates": (1, 1000)}
+        rules |= {"replicates": (1, 1000), "folds": (1, MOST_FOLDS)}
         for name, (low, high) in rules.items():
             check_count(name, getattr(self, name), low, high)
         check_count("drawn_faces", self.drawn_faces, 1, 10**6)  # the faces have a rule of their own
@@ -104,6 +107,8 @@ class Plan:
             if self.search_space().cells:
                 raise UserError(f"--sampler {self.sampler}: space {self.space['name']} lists its cells; use grid")
             return
+        if self.folds > 1:
+            raise UserError(f"--folds {self.folds}: a grid is not cross-validated; --replicates repeats it")
         cells = len(grid_of(self.search_space()))
         if self.trials != cells * self.replicates:
             size = f"{cells} cells, each gone through {self.replicates} times"

@@ -11,6 +11,7 @@ from ray import tune as ray_tune
 from core.config import Config, config_from_flat
 from core.device import make_repeatable
 from core.examples import Examples
+from core.folds import FoldedSession
 from core.kept_predictions import write_predictions
 from core.patience import AwayError
 from core.preparation import Inputs
@@ -55,20 +56,30 @@ class Bench:
         self.arrays: dict[int, np.ndarray] = {}
 
     def examples(self, config: Config) -> tuple[Examples, Examples]:
-        """What a config trains and is validated on.
+        """What a config trains and is validated on."""
+        inputs, array = self._inputs(config)
+        return inputs.examples(array)
 
-        The array behind it is opened, and on a node that lacks it fetched, only once a trial reads it.
-        """
+    def _inputs(self, config: Config) -> tuple[Inputs, np.ndarray]:
+        """A config's inputs and the array behind them, opened, and on a node that lacks it fetched, when first read."""
         key = input_key(config)
         inputs, depot = self.workload.inputs[key], self.workload.depot
         if key not in self.arrays:
             self.arrays[key] = np.load(inputs.path if depot is None else depot.local(inputs.path), mmap_mode="r")
-        return inputs.examples(self.arrays[key])
+        return inputs, self.arrays[key]
 
     def session(self, parameters: dict[str, Any], seed: int) -> Session:
-        """A fresh session."""
+        """A fresh session on train and validation."""
         config = config_from_flat({**self.workload.settings, **parameters})
         return Session(config, *self.examples(config), self.workload.weights, seed, self.device)
+
+    def trial(self, parameters: dict[str, Any], seed: int) -> Session | FoldedSession:
+        """A fresh session of a trial: on every fold, where trials are cross-validated."""
+        config = config_from_flat({**self.workload.settings, **parameters})
+        inputs, array = self._inputs(config)
+        if not inputs.folds:
+            return self.session(parameters, seed)
+        return FoldedSession(config, inputs.fold_examples(array), self.workload.weights, seed, self.device)
 
 
 def input_key(config: Config) -> int:
@@ -104,7 +115,7 @@ class SearchTrial(ray_tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start another trial in this process."""
-        self.session: Session | None = None  # let the old model go before the new one is made
+        self.session: Session | FoldedSession | None = None  # let the old model go before the new one is made
         torch.cuda.empty_cache()  # nothing happens where there is no GPU
         self.job = new_config
         self.best: float | None = None
@@ -116,11 +127,12 @@ class SearchTrial(ray_tune.Trainable):
 
     def _epoch(self) -> dict[str, Any]:
         if self.session is None:
-            self.session = self.bench.session(self.job["parameters"], self.job["seed"])
+            self.session = self.bench.trial(self.job["parameters"], self.job["seed"])
         metrics = self.session.run_epoch()
         workload = self.bench.workload
         cost = workload.objective.cost(metrics)
         if workload.keep_predictions and (self.best is None or cost < self.best):
+            assert isinstance(self.session, Session)  # a grid is not cross-validated
             self.best = cost
             outpost, predictions = Outpost(self.job), self.session.predictions
             outpost.patience(lambda: write_predictions(outpost.path, predictions), outpost.path)
