@@ -84,7 +84,7 @@ def small_run(folder: Path) -> Material:
     best = finished_record(retraining.folder, record)
     assert best is not None
     candidate = Candidate("multitask", Architecture.MULTITASK, 3, SETTINGS)
-    winners_table([candidate], {"multitask": [best]}, OBJECTIVE, {"nme_pct": 45.0}).to_csv(run.winners, index=False)
+    winners_table([candidate], {"multitask": [best]}, OBJECTIVE, {"nme_pct": 45.0}, {}).to_csv(run.winners, index=False)
     truth = Truth(faces.gender, faces.landmarks)
     predicted = Predictions(np.zeros((FACES, 2), np.float32), faces.landmarks)
     tested = [Tested(read_winners(run)[0], [predicted], {}, {}, 12.5)]

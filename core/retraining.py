@@ -18,6 +18,7 @@ from torch import Tensor
 from core.atomic import write_text
 from core.errors import UserError
 from core.json_text import is_number, read_json
+from core.kept_predictions import write_predictions
 from core.names import HIGHER_IS_BETTER
 from core.patience import HASTE, Patience, first_line
 from core.session import DivergedError, Session
@@ -49,9 +50,10 @@ class Objective:
 class Retraining:
     """A session over a fixed number of epochs that leaves its winner in ``folder``.
 
-    ``weights.safetensors`` (learned tensors of the best epoch), ``config.json`` and ``curve.csv`` are there together
-    once :attr:`done`. Until then ``checkpoint.pt`` is renewed every 20 s, and a new ``Retraining`` over the same
-    folder goes on from it, on the same curve. A run that diverges ends with the best epoch before, if it had one.
+    ``weights.safetensors`` (learned tensors of the best epoch), ``predictions.npz`` (what they say of the validation
+    faces), ``config.json`` and ``curve.csv`` are there together once :attr:`done`. Until then ``checkpoint.pt`` is
+    renewed every 20 s, and a new ``Retraining`` over the same folder goes on from it, on the same curve. A run that
+    diverges ends with the best epoch before, if it had one.
     """
 
     def __init__(
@@ -156,6 +158,8 @@ class Retraining:
             save_file(plain, partial, metadata={"format": "pt"})
         except SafetensorError as error:  # its word for a full disk
             raise OSError(str(error)) from None
+        self.session.load_tensors(self.best)
+        write_predictions(self.folder, self.session.validate())
         curve = pd.DataFrame(self.curve)
         write_text(self.folder / "curve.csv", curve.to_csv(index=False))
         partial.replace(self.folder / "weights.safetensors")

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class Session:
         """
         start = time.perf_counter()
         train_loss = self._train()
-        predictions = predict(self.model, self.validation_source, self.config.training.precision)
+        predictions = self.validate()
         scores = score(predictions, self.truth)
         if not all(math.isfinite(value) for value in (train_loss, *scores.values())):
             raise DivergedError(f"loss or score not finite in epoch {self.epoch + 1}")
@@ -103,6 +104,10 @@ class Session:
             RELATIVE_ERROR: relative_error(scores, self.mean_face_nme_pct),
             "seconds_per_epoch": time.perf_counter() - start,
         }
+
+    def validate(self) -> Predictions:
+        """What the model says of the validation faces now."""
+        return predict(self.model, self.validation_source, self.config.training.precision)
 
     def _train(self) -> float:
         seed = derived_seed(self.seed, 1, self.epoch)
@@ -147,14 +152,22 @@ class Session:
         }
 
     @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where the session that gave ``state`` (same config, data and seed) was."""
+    def load_tensors(self, learned: Mapping[str, Tensor]) -> None:
+        """Give the model what was learned elsewhere, named as in :meth:`learned_tensors`.
+
+        Raises:
+            ValueError: it belongs to another model.
+        """
         tensors = self.learned_tensors()
-        if set(tensors) != set(state["model"]):
+        if set(tensors) != set(learned):
             raise ValueError("this state belongs to another model")
         for name, tensor in tensors.items():
-            if state["model"][name].shape != tensor.shape:  # copy_ would stretch it
+            if learned[name].shape != tensor.shape:  # copy_ would stretch it
                 raise ValueError(f"{name} of this state has another shape")
-            tensor.copy_(state["model"][name])
+            tensor.copy_(learned[name])
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where the session that gave ``state`` (same config, data and seed) was."""
+        self.load_tensors(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = int(state["epoch"])

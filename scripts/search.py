@@ -156,7 +156,7 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     except KeyboardInterrupt:
         say(f"interrupted; nothing that ended is lost. Go on with: {run.again}")
         raise
-    print_winners(winners, plan)
+    print_winners(winners, plan, len(materials.split.validation))
     place = run.url() or run.path
     say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {place}")
     say(f"next: python scripts/final_test.py {shlex.quote(str(place))}      (opens the test split, once)")

@@ -138,7 +138,8 @@ def test_a_searchs_trials_score_what_scikit_learns_folds_give_by_hand(tmp_path, 
     save_file(dict(weights.tensors), path)
     words = ["--space", "multitask", "--name", "a", *COMMON, "--weights", str(path), "--folds", "3"]
     words += ["--set", "precision=fp32", "--trials", "2", "--epochs", "2", "--grace", "2"]
-    done = run(command(tmp_path, cache, *words, "--retrain-epochs", "1", "--retrain-seeds", "1"))
+    words += ["--retrain-epochs", "1", "--retrain-seeds", "1", "--top-k", "2"]
+    done = run(command(tmp_path, cache, *words))
     assert done.returncode == 0, done.stderr
     folder = RunFolder(tmp_path / "a")
     trials, curves = pd.read_csv(folder.trials), pd.read_csv(folder.curves)
@@ -165,4 +166,7 @@ def test_a_searchs_trials_score_what_scikit_learns_folds_give_by_hand(tmp_path, 
             [found] = curves.query("trial == @number and epoch == @epoch").to_dict("records")
             for name in ("train_loss", "val_loss", "val_nme_pct", "val_gender_auc", "relative_error"):
                 assert found[name] == pytest.approx(expected[name], abs=1e-9), (number, epoch, name)
-    assert re.search("3 folds", done.stdout)
+    assert "trials on 3 folds" in done.stdout
+    winners = pd.read_csv(folder.winners).set_index("model")
+    assert winners.loc[["multitask", "multitask-2"], "probability_best"].sum() == pytest.approx(1)
+    assert re.search("^gender and landmarks: (a tie; the best may be multitask|multitask)", done.stdout, re.MULTILINE)

@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from core.config import config_from_flat
 from core.errors import UserError
 from core.examples import Examples
+from core.kept_predictions import read_predictions
+from core.metrics import score
 from core.retraining import Objective, Retraining, clear_other, finished_record
 from core.session import DivergedError, Session
 from core.vgg import block_output_shape
@@ -40,6 +42,17 @@ def test_it_keeps_the_weights_of_its_best_epoch(weights, activations, tmp_path):
         json.loads((tmp_path / "config.json").read_text())["best"]["relative_error"]
     )
     assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_it_keeps_what_its_best_epoch_says_of_the_validation_faces(weights, activations, tmp_path):
+    run = retraining(weights, activations, tmp_path)
+    while not run.done:
+        run.run_epoch()
+    assert run.best_row()["epoch"] < 4  # else the last epoch's predictions would do
+    scores = score(read_predictions(tmp_path, 20), run.session.truth)
+    assert {f"val_{k}": v for k, v in scores.items()} == {
+        k: v for k, v in run.best_row().items() if k.removeprefix("val_") in scores
+    }
 
 
 @pytest.mark.parametrize("frozen_blocks", [0, 4])

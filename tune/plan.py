@@ -18,7 +18,7 @@ from search_spaces.parameter import Int, Value
 from search_spaces.space import Space, space_from_json
 from tune.study import Sampler
 
-TRIAL_SEEDS, RETRAIN_SEEDS = 1, 2  # first step of the path from the search seed
+TRIAL_SEEDS, RETRAIN_SEEDS, VERDICT_SEED = 1, 2, 3  # first step of the path from the search seed
 OBJECTIVES = (RELATIVE_ERROR, *(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR and "std" not in name))
 
 
@@ -151,6 +151,10 @@ class Plan:
     def replicate_seed(self, replicate: int) -> int:
         """The seed of a retraining; in a grid also that of trials, whose training it thus repeats and goes on with."""
         return derived_seed(self.seed, RETRAIN_SEEDS, replicate)
+
+    def verdict_seed(self) -> int:
+        """The seed of the resamples in which winners are compared."""
+        return derived_seed(self.seed, VERDICT_SEED)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``search.json``."""

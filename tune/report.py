@@ -5,12 +5,15 @@ from typing import Any
 import pandas as pd
 
 from tune.plan import Plan
+from tune.verdict import verdict
 
 SHOWN = ("relative_error", "val_gender_auc", "val_gender_accuracy", "val_nme_pct", "val_fr10_pct")
 
 
-def print_winners(winners: pd.DataFrame, plan: Plan) -> None:
-    """Validation scores of the winners as mean +- spread over seeds, beside what knowing nothing scores."""
+def print_winners(winners: pd.DataFrame, plan: Plan, faces: int) -> None:
+    """Validation scores of the winners as mean +- spread over seeds, beside what knowing nothing scores, and what that
+    decides; ``faces`` are in validation.
+    """
     epochs, seeds = plan.retrain_epochs, plan.retrain_seeds
     trained = f"{epochs} epoch{'s' if epochs > 1 else ''} with {seeds} seed{'s' if seeds > 1 else ''}"
     print(f"\nwinners, retrained for {trained} (validation faces):")
@@ -19,7 +22,7 @@ def print_winners(winners: pd.DataFrame, plan: Plan) -> None:
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print(flush=True)
+    print(*verdict(winners, plan, faces), "", sep="\n", flush=True)
 
 
 def _cell(row: Any, name: str) -> str:

@@ -25,6 +25,7 @@ from tune.progress import Progress, clock
 from tune.recorder import RetrainRecorder, place_of
 from tune.search import workload_of
 from tune.silence import Silence
+from tune.verdict import chances_by_label
 from tune.winners import Candidate, choose, ranked, winners_table
 
 WINNERS = "winners"
@@ -144,11 +145,14 @@ def _rank(
     plan: Plan, run: RunFolder, materials: Materials, candidates: list[Candidate], jobs: list[dict[str, Any]]
 ) -> pd.DataFrame:
     best: dict[str, list[dict[str, Any]]] = {}
+    folders: dict[str, list[Path]] = {}
     for job in jobs:
         found = finished_record(Path(job["folder"]), job["record"])
         if found is not None:
             best.setdefault(job["label"], []).append(found)
+            folders.setdefault(job["label"], []).append(Path(job["folder"]))
     kept = [candidate for candidate in candidates if candidate.label in best]
     if not kept:
         raise UserError(f"{run.path}: no retraining succeeded, so there is no winner")
-    return winners_table(kept, best, plan.ranking(), materials.baseline())
+    chances = chances_by_label(kept, folders, plan, materials)
+    return winners_table(kept, best, plan.ranking(), materials.baseline(), chances)

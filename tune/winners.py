@@ -14,6 +14,8 @@ from tune.plan import Plan
 from tune.recorded_curves import METRIC_COLUMNS
 from tune.study import Sampler
 
+CHANCE = "probability_best"
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -67,6 +69,7 @@ def winners_table(
     best: Mapping[str, Sequence[Mapping[str, Any]]],
     objective: Objective,
     baseline: Mapping[str, float],
+    chances: Mapping[str, float],
 ) -> pd.DataFrame:
     """``winners.csv``: a row a candidate, ranked within its kind of model by the mean objective over seeds, and a last
     row with what knowing nothing scores.
@@ -74,6 +77,7 @@ def winners_table(
     Args:
         best: metrics of the best epoch of each seed, by label.
         baseline: scores of the mean face and the share of men, without ``val_``.
+        chances: of being the best, by label, of those that there is something to compare with.
     """
     rows = []
     for candidate in candidates:
@@ -85,6 +89,7 @@ def winners_table(
             "architecture": str(candidate.architecture),
             "trial": candidate.trial,
             "seeds": len(runs),
+            CHANCE: chances.get(candidate.label),
         }
         for name in ("epoch", *METRIC_COLUMNS):
             row["best_epoch" if name == "epoch" else name] = runs[name].mean() if name in measured else None

@@ -1,0 +1,144 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import log_loss
+
+from core.metrics import FaceErrors, Predictions, Truth, baseline_scores, face_errors, relative_error, score
+from core.names import Architecture
+from core.retraining import Objective
+from core.standing import chances_of_best, cost_by
+from search_spaces.catalogue import SPACES
+from tune.plan import Plan, Profile
+from tune.verdict import verdict
+from tune.winners import Candidate, winners_table
+
+NME = cost_by(Objective("val_nme_pct"), 40.0)
+
+
+def model(faces_by_seeds):
+    """Errors of a model whose NME of each face, for each seed, is given."""
+    gender = np.arange(faces_by_seeds.shape[1]) % 2
+    return [FaceErrors(gender, None, row / 500, np.repeat(row[:, None], 5, axis=1)) for row in faces_by_seeds]
+
+
+def noisy(mean, faces, seeds, face_sd=0.0, seed_sd=0.0, number=0):
+    """NME with exactly this mean and these spreads over faces and seeds."""
+    random = np.random.default_rng(number)
+
+    def spread(count, sd):
+        drawn = random.normal(size=count)
+        return np.zeros(count) if sd == 0 else sd * (drawn - drawn.mean()) / drawn.std(ddof=1)
+
+    return mean + spread(faces, face_sd)[None] + spread(seeds, seed_sd)[:, None]
+
+
+def test_a_model_that_is_better_on_every_face_with_every_seed_is_the_best():
+    shared = noisy(20, 50, 3, face_sd=5)
+    assert chances_of_best([model(shared), model(shared - 0.1)], NME, 0, 200) == [0, 1]
+
+
+def test_equal_models_share_the_chance():
+    same = noisy(20, 50, 1, face_sd=5)
+    assert chances_of_best([model(same)] * 4, NME, 0, 200) == pytest.approx([0.25] * 4)
+
+
+def test_the_chance_over_faces_is_that_of_a_normal_mean():
+    faces, difference, sd = 200, 0.5, 6.0
+    one, other = noisy(20, faces, 1, face_sd=sd), noisy(20, faces, 1)  # the other is the same on each face
+    women, men = one[0, ::2], one[0, 1::2]
+    error = math.sqrt((women.var() + men.var()) / (2 * faces))
+    found = chances_of_best([model(one - difference), model(other)], NME, 1, 4000)[0]
+    assert found == pytest.approx(norm.cdf(difference / error), abs=0.03)
+
+
+def test_the_chance_over_seeds_widens_what_a_few_seeds_show():
+    seeds, difference, sd = 12, 0.5, 1.0
+    one, other = noisy(20, 40, seeds, seed_sd=sd), noisy(20, 40, seeds)
+    found = chances_of_best([model(one - difference), model(other)], NME, 1, 4000)[0]
+    assert found == pytest.approx(norm.cdf(difference / (sd / math.sqrt(seeds))), abs=0.03)
+
+
+def test_the_same_seed_gives_the_same_chances():
+    models = [model(noisy(20, 30, 2, 5, 1, number)) for number in range(3)]
+    assert chances_of_best(models, NME, 5, 100) == chances_of_best(models, NME, 5, 100)
+    assert chances_of_best(models, NME, 5, 100) != chances_of_best(models, NME, 6, 100)
+    assert sum(chances_of_best(models, NME, 5, 100)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["relative_error", "val_gender_ce", "val_gender_auc", "val_nme_pct"])
+def test_the_cost_is_the_objective_as_the_session_scores_it(name):
+    random = np.random.default_rng(0)
+    truth = Truth(np.arange(30) % 2, random.uniform(50, 150, (30, 5, 2)).astype(np.float32))
+    said = Predictions(random.normal(size=(30, 2)), truth.landmarks + random.normal(size=(30, 5, 2)))
+    scores, base = score(said, truth), baseline_scores(truth, truth)["nme_pct"]
+    row = {**{f"val_{k}": v for k, v in scores.items()}, "relative_error": relative_error(scores, base)}
+    cost = cost_by(Objective(name), base)(face_errors(said, truth))
+    assert cost == pytest.approx(Objective(name).cost(row))
+    if name == "val_gender_ce":
+        probabilities = np.exp(said.gender_logits) / np.exp(said.gender_logits).sum(axis=1, keepdims=True)
+        assert cost == pytest.approx(log_loss(truth.gender, probabilities))
+
+
+def test_a_loss_in_units_of_its_own_compares_nothing():
+    assert cost_by(Objective("val_loss"), 40.0) is None
+
+
+def table(chances, seeds=3):
+    """winners.csv of these models and their chances."""
+    candidates = [
+        Candidate(label, Architecture(label.split("-")[0]), number, {"lr": 0.1}) for number, label in enumerate(chances)
+    ]
+    best = {label: [{"epoch": 1, "relative_error": 0.5, "val_nme_pct": 9.0}] * seeds for label in chances}
+    known = {label: chance for label, chance in chances.items() if chance is not None}
+    return winners_table(candidates, best, Objective("relative_error"), {"nme_pct": 40.0}, known)
+
+
+PLAN = Plan(SPACES["joint"].to_json(), Profile.FAST)
+
+
+@pytest.mark.parametrize(
+    ("chances", "said"),
+    [
+        (
+            {"multitask": 0.97, "attention": 0.03},
+            ["gender and landmarks: multitask is better than the other with probability 0.97"],
+        ),
+        (
+            {"gender": 0.01, "gender-2": 0.02, "gender-3": 0.97},
+            ["gender: gender-3 is better than the 2 others with probability 0.97"],
+        ),
+        (
+            {"multitask": 0.3, "multitask-2": 0.66, "multitask-3": 0.04},
+            [
+                "gender and landmarks: a tie; the best may be multitask-2 (0.66) and multitask (0.30) "
+                "(probability; 45 validation faces and 3 seeds cannot tell)"
+            ],
+        ),
+        (
+            {"gender": None, "landmarks": None, "multitask": 0.5, "attention": 0.5},
+            [
+                "gender and landmarks: a tie; the best may be attention (0.50) and multitask (0.50) "
+                "(probability; 45 validation faces and 3 seeds cannot tell)"
+            ],
+        ),
+        ({"gender": None, "landmarks": None}, []),
+        (
+            {"multitask": None},
+            [
+                "chosen among 16 trials by one training each, so another may be as good: "
+                "--top-k 3 retrains three and compares them"
+            ],
+        ),
+    ],
+)
+def test_the_verdict_says_what_is_decided_and_what_is_a_tie(chances, said):
+    assert verdict(table(chances), PLAN, 45) == said
+
+
+def test_the_chances_stand_in_the_winners_table_and_the_baseline_has_none():
+    found = table({"multitask": 0.75, "multitask-2": 0.25, "gender": None}).set_index("model")["probability_best"]
+    assert found["multitask"] == 0.75
+    assert found["multitask-2"] == 0.25
+    assert found[["gender", "mean face / prior"]].isna().all()

@@ -1,0 +1,92 @@
+"""How sure it is which of the winners is the best: a probability for each, and what that decides, in a sentence."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from core.kept_predictions import NAME, read_predictions
+from core.metrics import Truth, face_errors
+from core.names import MEAN_FACE, TASKS, Architecture
+from core.standing import chances_of_best, cost_by
+from tune.materials import Materials
+from tune.plan import Plan
+from tune.progress import Counter
+from tune.winners import CHANCE, Candidate
+
+SURE = 0.95
+
+
+def chances_by_label(
+    candidates: Sequence[Candidate], folders: Mapping[str, Sequence[Path]], plan: Plan, materials: Materials
+) -> dict[str, float]:
+    """The probability that each candidate is the best among those of the same tasks, by label.
+
+    What has no rival there is left out, and so is a group with a winner of an older version of Tandem, which left no
+    predictions.
+
+    Args:
+        folders: of each candidate's retrained seeds.
+
+    Raises:
+        UserError: predictions are damaged.
+    """
+    cost = cost_by(plan.ranking(), materials.baseline()["nme_pct"])
+    part = materials.inputs[0].validation
+    truth = Truth(part.gender, part.landmarks)
+    found: dict[str, float] = {}
+    for group in _rivals(candidates):
+        places = [folders[candidate.label] for candidate in group]
+        if cost is None or not all((folder / NAME).is_file() for seeds in places for folder in seeds):
+            continue
+        models = [
+            [face_errors(read_predictions(folder, len(truth.gender)), truth) for folder in seeds] for seeds in places
+        ]
+        shares = chances_of_best(models, cost, plan.verdict_seed(), report=Counter("comparing winners"))
+        found |= {candidate.label: share for candidate, share in zip(group, shares, strict=True)}
+    return found
+
+
+def _rivals(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Candidates of the same tasks, where there are several."""
+    groups: dict[object, list[Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault(TASKS[candidate.architecture], []).append(candidate)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def verdict(winners: pd.DataFrame, plan: Plan, faces: int) -> list[str]:
+    """What the winners' table decides, a sentence for each group of rivals.
+
+    Args:
+        winners: as :func:`tune.winners.winners_table` makes it.
+        faces: in validation.
+    """
+    rows = winners[winners["model"] != MEAN_FACE].dropna(subset=[CHANCE])
+    tasks = rows["architecture"].map(lambda name: " and ".join(TASKS[Architecture(name)]))
+    sentences = [_decided(name, group, faces) for name, group in rows.groupby(tasks, sort=False)]
+    if not sentences and len(winners) == 2 and plan.ranking().name != "val_loss":
+        trained = "one training" if plan.folds == 1 else f"{plan.folds} folds"
+        return [
+            f"chosen among {plan.trials} trials by {trained} each, so another may be as good: "
+            "--top-k 3 retrains three and compares them"
+        ]
+    return sentences
+
+
+def _decided(tasks: str, group: pd.DataFrame, faces: int) -> str:
+    ordered = group.sort_values(CHANCE, ascending=False, kind="stable")
+    chances, named = ordered[CHANCE].tolist(), ordered["model"].tolist()
+    if chances[0] >= SURE:
+        others = "the other" if len(named) == 2 else f"the {len(named) - 1} others"
+        return f"{tasks}: {named[0]} is better than {others} with probability {chances[0]:.2f}"
+    total, tied = 0.0, []
+    for name, chance in zip(named, chances, strict=True):
+        total += chance
+        tied.append(f"{name} ({chance:.2f})")
+        if total >= SURE:
+            break
+    seeds = int(group["seeds"].min())
+    known = f"{faces} validation faces and {seeds} seed{'s' if seeds > 1 else ''}"
+    listed = ", ".join(tied[:-1]) + f" and {tied[-1]}"
+    return f"{tasks}: a tie; the best may be {listed} (probability; {known} cannot tell)"
