@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from core.config import Config
 from core.errors import UserError
 from core.examples import Examples
+from core.metrics import Predictions
 from core.seeds import derived_seed
 from core.session import Session
 from core.splits import Split
@@ -77,6 +78,16 @@ class FoldedSession:
     def epoch(self) -> int:
         """Epochs trained, on all folds."""
         return self.sessions[-1].epoch
+
+    @property
+    def predictions(self) -> Predictions:
+        """Of the last epoch, for the validation faces of the first fold, then of the second, and so on."""
+        said = [session.predictions for session in self.sessions]
+        logits, landmarks = [p.gender_logits for p in said], [p.landmarks for p in said]
+        return Predictions(
+            None if logits[0] is None else np.concatenate([part for part in logits if part is not None]),
+            None if landmarks[0] is None else np.concatenate([part for part in landmarks if part is not None]),
+        )
 
     def run_epoch(self) -> dict[str, float]:
         """Train and validate an epoch on each fold.

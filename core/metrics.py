@@ -104,15 +104,20 @@ def _gender_scores(margin_N: Floats, gender_N: Integers) -> dict[str, float]:
     if not np.isfinite(margin_N).all():
         return dict.fromkeys(GENDER_METRICS, math.nan)
     (tn, fp), (fn, tp) = confusion(margin_N, gender_N).tolist()
-    cross_entropy_N = np.logaddexp(0, np.where(gender_N == MAN, -margin_N, margin_N))
     return {
-        "gender_ce": float(cross_entropy_N.mean()),
+        "gender_ce": float(cross_entropy(margin_N, gender_N).mean()),
         "gender_accuracy": (tp + tn) / len(gender_N),
         "gender_precision": tp / (tp + fp) if tp else 0.0,
         "gender_recall": tp / (tp + fn) if tp else 0.0,
         "gender_f1": 2 * tp / (2 * tp + fp + fn) if tp else 0.0,
         "gender_auc": auc(margin_N, gender_N),
     }
+
+
+def cross_entropy(margin_N: Floats, gender_N: Integers) -> Floats:
+    """Of each face (N,), in nats, without overflow for any margin."""
+    nats_N: Floats = np.logaddexp(0, np.where(gender_N == MAN, -margin_N, margin_N))
+    return nats_N
 
 
 def auc(margin_N: Floats, gender_N: Integers) -> float:

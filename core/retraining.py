@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,11 +164,7 @@ class Retraining:
         curve = pd.DataFrame(self.curve)
         write_text(self.folder / "curve.csv", curve.to_csv(index=False))
         partial.replace(self.folder / "weights.safetensors")
-        best = self.best_row()
-        write_text(
-            self.folder / "config.json",
-            json.dumps({**self.record, "diverged": self.diverged, "best": best}, indent=2) + "\n",
-        )
+        write_record(self.folder, {**self.record, "diverged": self.diverged}, self.best_row())
         (self.folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -185,6 +182,11 @@ def checked_progress(state: dict[str, Any], session: Session) -> tuple[dict[str,
     if not curve or epochs != list(range(1, session.epoch + 1)) or len(epochs) != len(curve):
         raise ValueError("its curve is not of the epochs that it has trained")
     return best, curve
+
+
+def write_record(folder: Path, record: Mapping[str, Any], best: Mapping[str, float]) -> None:
+    """Write ``config.json``, which says that all else in ``folder`` is there: what was trained, and its best epoch."""
+    write_text(folder / "config.json", json.dumps({**record, "best": best}, indent=2) + "\n")
 
 
 def finished_record(folder: Path, record: dict[str, Any]) -> dict[str, Any] | None:

@@ -43,6 +43,7 @@ class RunFolder:
         self.curves = path / "curves.csv"
         self.journal = path / "optuna.journal"
         self.winners = path / "winners.csv"
+        self.race = path / "race.csv"
         self.backbone = path / "winners" / "backbone.safetensors"
         self.test = path / "test"
 
@@ -53,6 +54,10 @@ class RunFolder:
     def winner(self, label: str, replicate: int) -> Path:
         """Weights, config and curve of one retrained model."""
         return self.path / "winners" / label / f"seed-{replicate}"
+
+    def raced(self, number: int, round_number: int) -> Path:
+        """What one trial predicted in one round of a race."""
+        return self.path / "race" / f"trial-{number:04d}" / f"seed-{round_number}"
 
     def put(self, name: str, content: bytes) -> None:
         """Write a small file for other machines to see at once, or remove it (:meth:`drop`).

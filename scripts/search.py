@@ -34,6 +34,7 @@ from tune.options import (
 )
 from tune.plan import OBJECTIVES, Plan, Profile, grid_options, parse_settings, plan_from_json, settled_space
 from tune.progress import clock, say
+from tune.race import Race
 from tune.report import print_winners
 from tune.retrain import retrain
 from tune.run import create_run
@@ -69,12 +70,21 @@ def parser() -> argparse.ArgumentParser:
         "--grace", type=int, metavar="EPOCHS", help=f"that every trial gets (default: {Plan.grace}; a grid: all)"
     )
     how.add_argument("--reduction", type=float, help=f"1 in so many goes on at a rung (default: {Plan.reduction:g})")
-    how.add_argument("--time-budget", type=float, metavar="SECONDS", help="end the search (not the retraining) then")
+    how.add_argument("--time-budget", type=float, metavar="SECONDS", help="end the search (no race or retraining) then")
     how.add_argument(
         "--max-failures", type=int, help=f"failed trials that are tolerated (default: {Plan.max_failures})"
     )
     how.add_argument("--seed", type=int, help=f"all random numbers follow from it (default: {Plan.seed})")
     after = p.add_argument_group("the winners")
+    after.add_argument(
+        "--race",
+        type=int,
+        metavar="N",
+        help="train the N leaders of each kind of model again, on folds (5, or --folds), to tell the best (default: 0)",
+    )
+    after.add_argument(
+        "--race-rounds", type=int, metavar="N", help=f"at most, each with a new seed (default: {Plan.race_rounds})"
+    )
     after.add_argument("--top-k", type=int, help=f"retrain so many of each kind of model (default: {Plan.top_k})")
     after.add_argument("--retrain-epochs", type=int, help=f"(default: {Plan.retrain_epochs})")
     after.add_argument("--retrain-seeds", type=int, help=f"(default: {Plan.retrain_seeds})")
@@ -152,11 +162,12 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     )
     try:
         ledger = Search(plan, run, materials, say).go()
-        winners = retrain(plan, run, materials, ledger, say)
+        candidates, decided = Race(plan, run, materials, ledger, say).go() if plan.race else (None, [])
+        winners = retrain(plan, run, materials, ledger, say, candidates)
     except KeyboardInterrupt:
         say(f"interrupted; nothing that ended is lost. Go on with: {run.again}")
         raise
-    print_winners(winners, plan, len(materials.split.validation))
+    print_winners(winners, plan, len(materials.split.validation), decided)
     place = run.url() or run.path
     say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {place}")
     say(f"next: python scripts/final_test.py {shlex.quote(str(place))}      (opens the test split, once)")

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss
 from core.metrics import FaceErrors, Predictions, Truth, baseline_scores, face_errors, relative_error, score
 from core.names import Architecture
 from core.retraining import Objective
-from core.standing import chances_of_best, cost_by
+from core.standing import chances_of_best, cost_by, whole_cost
 from search_spaces.catalogue import SPACES
 from tune.plan import Plan, Profile
 from tune.verdict import verdict
@@ -74,11 +74,21 @@ def test_the_cost_is_the_objective_as_the_session_scores_it(name):
     said = Predictions(random.normal(size=(30, 2)), truth.landmarks + random.normal(size=(30, 5, 2)))
     scores, base = score(said, truth), baseline_scores(truth, truth)["nme_pct"]
     row = {**{f"val_{k}": v for k, v in scores.items()}, "relative_error": relative_error(scores, base)}
-    cost = cost_by(Objective(name), base)(face_errors(said, truth))
+    cost = cost_by(Objective(name), base)(face_errors(said, truth))(np.arange(30))
     assert cost == pytest.approx(Objective(name).cost(row))
     if name == "val_gender_ce":
         probabilities = np.exp(said.gender_logits) / np.exp(said.gender_logits).sum(axis=1, keepdims=True)
         assert cost == pytest.approx(log_loss(truth.gender, probabilities))
+
+
+@pytest.mark.parametrize("name", ["relative_error", "val_gender_ce", "val_landmark_l1", "val_nme_pct", "val_fr10_pct"])
+def test_a_choice_of_faces_costs_what_they_score_as_a_whole(name):
+    random = np.random.default_rng(0)
+    truth = Truth(np.arange(30) % 2, random.uniform(50, 150, (30, 5, 2)).astype(np.float32))
+    said = Predictions(random.normal(size=(30, 2)), truth.landmarks + random.normal(size=(30, 5, 2)))
+    errors, faces = face_errors(said, truth), random.integers(30, size=30)
+    expected = whole_cost(Objective(name), errors.draw(faces), 40.0)
+    assert cost_by(Objective(name), 40.0)(errors)(faces) == pytest.approx(expected)
 
 
 def test_a_loss_in_units_of_its_own_compares_nothing():
@@ -103,24 +113,27 @@ PLAN = Plan(SPACES["joint"].to_json(), Profile.FAST)
     [
         (
             {"multitask": 0.97, "attention": 0.03},
-            ["gender and landmarks: multitask is better than the other with probability 0.97"],
+            [
+                "gender and landmarks: multitask is better than the other with probability 0.97 "
+                "(45 validation faces and 3 seeds)"
+            ],
         ),
         (
             {"gender": 0.01, "gender-2": 0.02, "gender-3": 0.97},
-            ["gender: gender-3 is better than the 2 others with probability 0.97"],
+            ["gender: gender-3 is better than the 2 others with probability 0.97 (45 validation faces and 3 seeds)"],
         ),
         (
             {"multitask": 0.3, "multitask-2": 0.66, "multitask-3": 0.04},
             [
                 "gender and landmarks: a tie; the best may be multitask-2 (0.66) and multitask (0.30) "
-                "(probability; 45 validation faces and 3 seeds cannot tell)"
+                "(45 validation faces and 3 seeds cannot tell)"
             ],
         ),
         (
             {"gender": None, "landmarks": None, "multitask": 0.5, "attention": 0.5},
             [
                 "gender and landmarks: a tie; the best may be attention (0.50) and multitask (0.50) "
-                "(probability; 45 validation faces and 3 seeds cannot tell)"
+                "(45 validation faces and 3 seeds cannot tell)"
             ],
         ),
         ({"gender": None, "landmarks": None}, []),

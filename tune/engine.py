@@ -11,7 +11,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from core.errors import UserError
 from tune.cluster import Workers
 from tune.recorder import RetrainRecorder
-from tune.trainable import RetrainTrial, SearchTrial, Workload
+from tune.trainable import RaceTrial, RetrainTrial, SearchTrial, Workload
 
 WORKER_DEATHS = 3  # a trial whose process died starts over this often
 
@@ -43,10 +43,28 @@ def run_retraining(
     workload: Workload, workers: Workers, jobs: Sequence[dict[str, Any]], callback: RetrainRecorder, stopper: Any
 ) -> None:
     """Run one retraining a job, in order, on the same workers as the search."""
+    _run_jobs(RetrainTrial, workload, workers, jobs, callback, stopper)
+
+
+def run_race(
+    workload: Workload, workers: Workers, jobs: Sequence[dict[str, Any]], callback: RetrainRecorder, stopper: Any
+) -> None:
+    """Run a round of a race, likewise."""
+    _run_jobs(RaceTrial, workload, workers, jobs, callback, stopper)
+
+
+def _run_jobs(
+    trainable: Any,
+    workload: Workload,
+    workers: Workers,
+    jobs: Sequence[dict[str, Any]],
+    callback: RetrainRecorder,
+    stopper: Any,
+) -> None:
     tune_config = ray_tune.TuneConfig(
         scheduler=FIFOScheduler(), max_concurrent_trials=workers.count, num_samples=1, reuse_actors=True
     )
-    _fit(RetrainTrial, workload, workers, tune_config, callback, {"job": ray_tune.grid_search(list(jobs))}, stopper)
+    _fit(trainable, workload, workers, tune_config, callback, {"job": ray_tune.grid_search(list(jobs))}, stopper)
 
 
 def _fit(

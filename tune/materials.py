@@ -70,7 +70,7 @@ class Materials:
             self.device,
             place.cache,
             Counter,
-            fold_faces(self.split, self.faces.gender, self.faces.identity, plan.folds, fixed.data.split_seed),
+            fold_faces(self.split, self.faces.gender, self.faces.identity, plan.all_folds(), fixed.data.split_seed),
         )
         self.trial_timeout = place.trial_timeout
         files = [given.path for given in self.inputs.values()]

@@ -18,7 +18,8 @@ from search_spaces.parameter import Int, Value
 from search_spaces.space import Space, space_from_json
 from tune.study import Sampler
 
-TRIAL_SEEDS, RETRAIN_SEEDS, VERDICT_SEED = 1, 2, 3  # first step of the path from the search seed
+TRIAL_SEEDS, RETRAIN_SEEDS, VERDICT_SEED, RACE_SEEDS = 1, 2, 3, 4  # first step of the path from the search seed
+RACE_FOLDS = 5  # where trials have none
 OBJECTIVES = (RELATIVE_ERROR, *(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR and "std" not in name))
 
 
@@ -68,6 +69,10 @@ class Plan:
     """How often a grid is gone through, each time with another seed that all of its cells share."""
     folds: int = 1
     """Into how many parts train and validation are divided to cross-validate each trial; 1 for the one split."""
+    race: int = 0
+    """How many leaders of each kind of model are trained again, on folds and with more seeds, to tell the best."""
+    race_rounds: int = 3
+    """How often at most each of them is, with another seed on all folds each time."""
     rank_by: str | None = None
     """What chooses among trials, each at its best epoch by the objective; the objective itself if None."""
 
@@ -75,6 +80,7 @@ class Plan:
         rules = {"trials": (1, 10**6), "epochs": (1, 10**5), "top_k": (1, 1000), "retrain_epochs": (1, 10**5)}
         rules |= {"retrain_seeds": (1, 1000), "seed": (0, 2**32 - 1), "grace": (1, 10**5), "max_failures": (0, 10**6)}
         rules |= {"replicates": (1, 1000), "folds": (1, MOST_FOLDS)}
+        rules |= {"race": (0, 1000), "race_rounds": (1, 1000)}
         for name, (low, high) in rules.items():
             check_count(name, getattr(self, name), low, high)
         check_count("drawn_faces", self.drawn_faces, 1, 10**6)  # the faces have a rule of their own
@@ -88,6 +94,10 @@ class Plan:
         for key in ("split_seed", "precision"):
             if key in self.search_space().parameters:
                 raise UserError(f"{key} must be the same in every trial of a search, so it can only be fixed (--set)")
+        if self.race == 1:
+            raise UserError("--race must be 0 or from 2, got 1: there is no race against nobody")
+        if self.race and (self.rank_by or self.objective) == "val_loss":
+            raise UserError("--race: val_loss has another unit in each trial; choose another --rank-by")
         self._check_objective("--objective", self.objective)
         self._check_objective("--rank-by", self.rank_by or self.objective)
         self._check_grid()
@@ -107,6 +117,8 @@ class Plan:
             if self.search_space().cells:
                 raise UserError(f"--sampler {self.sampler}: space {self.space['name']} lists its cells; use grid")
             return
+        if self.race:
+            raise UserError(f"--race {self.race}: a grid's rows are not raced; --replicates repeats them")
         if self.folds > 1:
             raise UserError(f"--folds {self.folds}: a grid is not cross-validated; --replicates repeats it")
         cells = len(grid_of(self.search_space()))
@@ -151,6 +163,14 @@ class Plan:
     def replicate_seed(self, replicate: int) -> int:
         """The seed of a retraining; in a grid also that of trials, whose training it thus repeats and goes on with."""
         return derived_seed(self.seed, RETRAIN_SEEDS, replicate)
+
+    def all_folds(self) -> int:
+        """Folds of trials, or else of the race; 1 if there are none."""
+        return RACE_FOLDS if self.race and self.folds == 1 else self.folds
+
+    def race_seed(self, number: int) -> int:
+        """The seed of a round of the race, the same for all who are in it."""
+        return derived_seed(self.seed, RACE_SEEDS, number)
 
     def verdict_seed(self) -> int:
         """The seed of the resamples in which winners are compared."""

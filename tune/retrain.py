@@ -1,6 +1,6 @@
 """The winners of a search: retrained with several seeds on the same workers, and ranked by their mean."""
 
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,15 @@ from core.atomic import write_text
 from core.config import config_from_flat
 from core.errors import UserError
 from core.patience import Patience, Say
-from core.retraining import clear_leftovers, clear_other, finished_record
+from core.retraining import finished_record
 from core.run_folder import RunFolder
-from tune.board import Board
 from tune.engine import run_retraining
-from tune.interrupt import Interrupt
+from tune.jobs import Work, due_jobs, train_jobs
 from tune.ledger import Ledger
 from tune.materials import Materials
 from tune.outpost import outpost_of
 from tune.plan import Plan
-from tune.progress import Progress, clock
-from tune.recorder import RetrainRecorder, place_of
 from tune.search import workload_of
-from tune.silence import Silence
 from tune.verdict import chances_by_label
 from tune.winners import Candidate, choose, ranked, winners_table
 
@@ -56,20 +52,13 @@ def retrain(
     patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
     patience(lambda: run.fetch(WINNERS), run.path)
     jobs = [_job(plan, run, materials, candidate, k) for k in range(plan.retrain_seeds) for candidate in candidates]
-    due = [job for job in jobs if finished_record(Path(job["folder"]), job["record"]) is None]
+    due = due_jobs(jobs)
     if due:
         run.winners.unlink(missing_ok=True)  # an older ranking must not stand beside other weights
-    for job in jobs:
-        clear_other(Path(job["folder"]), job["record"])
-        clear_leftovers(Path(job["folder"]))
     patience(lambda: _save_backbone(run, materials), run.backbone)
-    failures = {}
-    if due:
-        patience(run.publish, run.path)  # before workers look for what they left there
-        failures = _train(plan, run, materials, due, say)
-        patience(lambda: run.fetch(WINNERS), run.path)
-    for place, reason in failures.items():
-        say(f"retraining {place} failed: {reason}")
+    workload = workload_of(plan, materials)
+    train = partial(run_retraining, workload, materials.workers)
+    train_jobs(Work("retraining", WINNERS, plan.retrain_epochs, train), due, plan, run, materials, say)
     table = _rank(plan, run, materials, candidates, jobs)
     patience(lambda: write_text(run.winners, table.to_csv(index=False)), run.winners)
     return table
@@ -101,44 +90,14 @@ def _save_backbone(run: RunFolder, materials: Materials) -> None:
     """The convolutions that all winners started from; a winner's own file holds only what it learned."""
     if not run.backbone.exists():
         run.backbone.parent.mkdir(exist_ok=True)
-        partial = run.backbone.with_name(".backbone.partial")
+        unfinished = run.backbone.with_name(".backbone.partial")
         tensors = materials.weights.without_head().tensors
         try:
-            save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
+            save_file({name: t.contiguous() for name, t in tensors.items()}, unfinished)
         except SafetensorError as error:  # its word for a full disk
-            partial.unlink(missing_ok=True)  # the room may be all that others wait for
+            unfinished.unlink(missing_ok=True)  # the room may be all that others wait for
             raise OSError(str(error)) from None
-        partial.replace(run.backbone)
-
-
-def _train(plan: Plan, run: RunFolder, materials: Materials, due: list[dict[str, Any]], say: Say) -> dict[str, str]:
-    """Run the jobs, and once more those that were lost with a worker before they began; why some failed, by place."""
-    board = Board(run, plan.search_space())
-    recorder = RetrainRecorder(board, Silence(materials.trial_timeout))
-    start, total = time.monotonic(), len(due) * plan.retrain_epochs
-    work = workload_of(plan, materials)
-    with (
-        Interrupt(run, say) as interrupt,
-        Progress(lambda: _line(recorder, len(due), total, start) + run.trouble),
-    ):
-        run_retraining(work, materials.workers, due, recorder, interrupt)
-        interrupt.check()
-        lost = [job for job in due if place_of(job) in recorder.lost]
-        if lost:
-            recorder.failures = {place: why for place, why in recorder.failures.items() if place not in recorder.lost}
-            recorder.lost.clear()
-            run_retraining(work, materials.workers, lost, recorder, interrupt)
-            interrupt.check()
-    board.close()
-    return recorder.failures
-
-
-def _line(recorder: RetrainRecorder, runs: int, total: int, start: float) -> str:
-    done, resumed = recorder.progress()
-    elapsed = time.monotonic() - start
-    new = done - resumed
-    left = f", about {clock(elapsed / new * (total - done))} left" if new > 0 and done < total else ""
-    return f"retraining {runs} model{'s' if runs > 1 else ''}: {done}/{total} epochs; {clock(elapsed)}{left}"
+        unfinished.replace(run.backbone)
 
 
 def _rank(

@@ -40,6 +40,7 @@ def workload_of(plan: Plan, materials: Materials) -> Workload:
         epochs=plan.epochs,
         retrain_epochs=plan.retrain_epochs,
         objective=plan.aim(),
+        folded=plan.folds > 1,
         keep_predictions=plan.sampler is Sampler.GRID,
         timeout=materials.trial_timeout,
         depot=materials.depot,

@@ -15,7 +15,7 @@ from core.folds import FoldedSession
 from core.kept_predictions import write_predictions
 from core.patience import AwayError
 from core.preparation import Inputs
-from core.retraining import Objective, Retraining
+from core.retraining import Objective, Retraining, write_record
 from core.session import Session
 from core.weights import Weights
 from tune.depot import Depot
@@ -37,6 +37,8 @@ class Workload:
     epochs: int
     retrain_epochs: int
     objective: Objective
+    folded: bool
+    """Whether a trial is trained on every fold."""
     keep_predictions: bool
     """Whether a trial leaves what it predicted for the validation faces, in its best epoch, in its folder."""
     timeout: float | None
@@ -74,11 +76,11 @@ class Bench:
         return Session(config, *self.examples(config), self.workload.weights, seed, self.device)
 
     def trial(self, parameters: dict[str, Any], seed: int) -> Session | FoldedSession:
-        """A fresh session of a trial: on every fold, where trials are cross-validated."""
+        """A fresh session of a trial, on every fold where trials are cross-validated."""
+        if not self.workload.folded:
+            return self.session(parameters, seed)
         config = config_from_flat({**self.workload.settings, **parameters})
         inputs, array = self._inputs(config)
-        if not inputs.folds:
-            return self.session(parameters, seed)
         return FoldedSession(config, inputs.fold_examples(array), self.workload.weights, seed, self.device)
 
 
@@ -118,7 +120,7 @@ class SearchTrial(ray_tune.Trainable):
         self.session: Session | FoldedSession | None = None  # let the old model go before the new one is made
         torch.cuda.empty_cache()  # nothing happens where there is no GPU
         self.job = new_config
-        self.best: float | None = None
+        self.best: dict[str, float] = {}
         return True
 
     def step(self) -> dict[str, Any]:
@@ -131,13 +133,29 @@ class SearchTrial(ray_tune.Trainable):
         metrics = self.session.run_epoch()
         workload = self.bench.workload
         cost = workload.objective.cost(metrics)
-        if workload.keep_predictions and (self.best is None or cost < self.best):
-            assert isinstance(self.session, Session)  # a grid is not cross-validated
-            self.best = cost
+        if workload.keep_predictions and (not self.best or cost < workload.objective.cost(self.best)):
+            self.best = metrics
             outpost, predictions = Outpost(self.job), self.session.predictions
             outpost.patience(lambda: write_predictions(outpost.path, predictions), outpost.path)
             outpost.send()
         return {**metrics, "done": self.session.epoch >= workload.epochs}
+
+
+class RaceTrial(SearchTrial):
+    """A leader of a search with another seed; its folder holds what it predicted in its best epoch, and its record."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start another one in this process."""
+        return super().reset_config(new_config["job"])
+
+    def _epoch(self) -> dict[str, Any]:
+        result = super()._epoch()
+        if result["done"]:
+            outpost = Outpost(self.job)
+            outpost.patience(lambda: write_record(outpost.path, self.job["record"], self.best), outpost.path)
+            outpost.send()
+            outpost.clear()
+        return result
 
 
 class RetrainTrial(ray_tune.Trainable):

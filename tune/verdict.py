@@ -65,7 +65,7 @@ def verdict(winners: pd.DataFrame, plan: Plan, faces: int) -> list[str]:
     rows = winners[winners["model"] != MEAN_FACE].dropna(subset=[CHANCE])
     tasks = rows["architecture"].map(lambda name: " and ".join(TASKS[Architecture(name)]))
     sentences = [_decided(name, group, faces) for name, group in rows.groupby(tasks, sort=False)]
-    if not sentences and len(winners) == 2 and plan.ranking().name != "val_loss":
+    if not sentences and len(winners) == 2 and plan.ranking().name != "val_loss" and not plan.race:
         trained = "one training" if plan.folds == 1 else f"{plan.folds} folds"
         return [
             f"chosen among {plan.trials} trials by {trained} each, so another may be as good: "
@@ -75,18 +75,30 @@ def verdict(winners: pd.DataFrame, plan: Plan, faces: int) -> list[str]:
 
 
 def _decided(tasks: str, group: pd.DataFrame, faces: int) -> str:
-    ordered = group.sort_values(CHANCE, ascending=False, kind="stable")
-    chances, named = ordered[CHANCE].tolist(), ordered["model"].tolist()
-    if chances[0] >= SURE:
-        others = "the other" if len(named) == 2 else f"the {len(named) - 1} others"
-        return f"{tasks}: {named[0]} is better than {others} with probability {chances[0]:.2f}"
+    seeds = int(group["seeds"].min())
+    known = f"{faces} validation faces and {seeds} seed{'s' if seeds > 1 else ''}"
+    return sentence(tasks, dict(zip(group["model"], group[CHANCE], strict=True)), len(group) - 1, known)
+
+
+def sentence(title: str, chances: Mapping[str, float], others: int, known: str) -> str:
+    """What chances of being the best decide.
+
+    Args:
+        chances: by name, of those that are still in question.
+        others: how many the best one was compared with, in all.
+        known: what they rest on, in a few words.
+    """
+    ordered = sorted(chances.items(), key=lambda item: -item[1])
+    if not ordered:
+        return f"{title}: nothing was decided"
+    if len(ordered) == 1 or ordered[0][1] >= SURE:
+        rivals = "the other" if others == 1 else f"the {others} others"
+        return f"{title}: {ordered[0][0]} is better than {rivals} with probability {ordered[0][1]:.2f} ({known})"
     total, tied = 0.0, []
-    for name, chance in zip(named, chances, strict=True):
+    for name, chance in ordered:
         total += chance
         tied.append(f"{name} ({chance:.2f})")
         if total >= SURE:
             break
-    seeds = int(group["seeds"].min())
-    known = f"{faces} validation faces and {seeds} seed{'s' if seeds > 1 else ''}"
     listed = ", ".join(tied[:-1]) + f" and {tied[-1]}"
-    return f"{tasks}: a tie; the best may be {listed} (probability; {known} cannot tell)"
+    return f"{title}: a tie; the best may be {listed} ({known} cannot tell)"

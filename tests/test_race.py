@@ -1,0 +1,192 @@
+import os
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from real_search import COMMON, Running, assert_same_results, command, run
+
+from core.errors import UserError
+from core.kept_predictions import read_predictions, write_predictions
+from core.metrics import Predictions
+from core.names import Precision
+from core.retraining import write_record
+from core.run_folder import RunFolder
+from search_spaces.catalogue import SPACES
+from tune.ledger import Ledger, Status
+from tune.plan import Plan, Profile
+from tune.race import Race
+
+FOLDS, FACES = 5, 20  # of each fold
+FACE = np.array([[80, 100], [144, 100], [112, 140], [88, 170], [136, 170]], dtype=np.float32)
+
+
+def part():
+    return SimpleNamespace(gender=np.arange(FACES) % 2, landmarks=np.tile(FACE, (FACES, 1, 1)))
+
+
+def materials():
+    folds = tuple((None, part()) for _ in range(FOLDS))
+    return SimpleNamespace(
+        inputs={0: SimpleNamespace(folds=folds, validation=part())},
+        weights=SimpleNamespace(digest="0" * 64),
+        precision=Precision.FP32,
+        workers=SimpleNamespace(threads=1),
+        worker_device=torch.device("cpu"),
+        trial_timeout=None,
+        depot=None,
+        baseline=lambda: {"nme_pct": 40.0},
+    )
+
+
+def predicted(distance, noise, random):
+    """Predictions whose landmarks are off by this many pixels, give or take the noise of the face."""
+    count = FOLDS * FACES
+    off = distance + noise * random.normal(size=count)
+    landmarks = np.tile(FACE, (count, 1, 1))
+    landmarks[..., 0] += off[:, None]
+    return Predictions(np.zeros((count, 2), np.float32), landmarks)
+
+
+class Track:
+    """In place of training: trials are as far off as ``distances`` say, in NME, each round by other faces' luck."""
+
+    def __init__(self, monkeypatch, distances, noise=0.0, fails=()):
+        self.rounds, self.fails = [], set(fails)
+        self.distances, self.noise = distances, noise
+        monkeypatch.setattr("tune.race.train_jobs", lambda _work, jobs, _plan, run, *_: self.train(jobs, run))
+
+    def train(self, jobs, run):
+        self.rounds.append([job["record"]["trial"] for job in jobs])
+        for job in jobs:
+            trial, number = job["record"]["trial"], job["record"]["round"]
+            if (trial, number) in self.fails:
+                continue
+            random = np.random.default_rng([trial, number])
+            folder = RunFolder(run.path).raced(trial, number)
+            write_predictions(folder, predicted(self.distances[trial], self.noise, random))
+            write_record(folder, job["record"], {"epoch": 2, "val_nme_pct": self.distances[trial]})
+
+
+def race(tmp_path, trials, racers=3, rounds=4, space="multitask", top_k=1):
+    """A race after a search in which trial k came in k-th."""
+    plan = Plan(
+        SPACES[space].to_json(), Profile.FAST, objective="val_nme_pct", race=racers, race_rounds=rounds, top_k=top_k
+    )
+    ledger = Ledger(tmp_path / "trials.csv", tmp_path / "curves.csv", plan.aim())
+    for number in range(trials):
+        entry = ledger.add(number, {"lr": 1e-4 * (1 + number)})
+        entry.curve = [{"epoch": 1, "val_nme_pct": 10.0 + number, "seconds_per_epoch": 1.0}]
+        entry.status = Status.FINISHED
+    return Race(plan, RunFolder(tmp_path), materials(), ledger, lambda _: None)
+
+
+def test_a_leader_that_is_clearly_better_is_found_in_one_round_though_the_search_ranked_it_last(tmp_path, monkeypatch):
+    track = Track(monkeypatch, [5, 5, 2])
+    candidates, decided = race(tmp_path, 3).go()
+    assert track.rounds == [[0, 1, 2]]
+    assert [one.trial for one in candidates] == [2]
+    assert decided == [
+        "race of 3 multitask trials: trial 2 is better than the 2 others with probability 1.00 "
+        "(1 round on 5 folds, 2 dropped out with less than 0.05 each)"
+    ]
+
+
+def test_only_those_that_may_be_the_best_go_on_and_equals_end_in_a_tie(tmp_path, monkeypatch):
+    track = Track(monkeypatch, [4.0, 4.0, 9.0], noise=1.0)
+    candidates, [decided] = race(tmp_path, 3, rounds=3).go()
+    assert track.rounds == [[0, 1, 2], [0, 1], [0, 1]]
+    assert decided.startswith("race of 3 multitask trials: a tie; the best may be trial ")
+    assert "3 rounds on 5 folds, 1 dropped out" in decided
+    assert candidates[0].trial in (0, 1)
+    table = pd.read_csv(tmp_path / "race.csv").set_index("trial")
+    assert list(table["rounds"]) == [3, 3, 1]
+    assert list(table["in_the_race"]) == [True, True, False]
+    assert table.loc[[0, 1], "probability_best"].sum() == pytest.approx(1)
+
+
+def test_more_rounds_tell_apart_what_one_cannot(tmp_path, monkeypatch):
+    track = Track(monkeypatch, [4.0, 3.7], noise=2.0)
+    candidates, [decided] = race(tmp_path, 2, racers=2, rounds=40).go()
+    assert 1 < len(track.rounds) < 40
+    assert "trial 1 is better than the other" in decided
+    assert candidates[0].trial == 1
+
+
+def test_a_failed_racer_drops_out_and_the_others_go_on(tmp_path, monkeypatch):
+    track = Track(monkeypatch, [2, 5, 5], fails={(0, 0)})
+    candidates, _ = race(tmp_path, 3, rounds=2).go()
+    assert track.rounds == [[0, 1, 2], [1, 2]]
+    assert candidates[0].trial in (1, 2)
+
+
+def test_if_all_fail_nothing_is_decided_and_the_searchs_own_order_stays(tmp_path, monkeypatch):
+    Track(monkeypatch, [2, 5], fails={(0, 0), (1, 0)})
+    candidates, decided = race(tmp_path, 2).go()
+    assert candidates[0].trial == 0
+    assert decided == ["race of 2 multitask trials: nothing was decided"]
+
+
+def test_who_came_second_is_retrained_second_and_who_did_not_race_comes_after(tmp_path, monkeypatch):
+    Track(monkeypatch, [6, 5, 2])
+    candidates, _ = race(tmp_path, 5, top_k=4).go()
+    assert candidates[0].trial == 2
+    assert {candidates[1].trial, candidates[2].trial} == {0, 1}
+    assert candidates[3].trial == 3
+
+
+def test_rounds_that_are_there_are_not_trained_again(tmp_path, monkeypatch):
+    track = Track(monkeypatch, [4.0, 4.0], noise=1.0)
+    first = race(tmp_path, 2, rounds=2).go()
+    again = Track(monkeypatch, [0, 0])
+    assert race(tmp_path, 2, rounds=2).go() == first
+    assert len(track.rounds) == 2
+    assert again.rounds == [[], []]
+
+
+def test_a_lone_trial_of_its_kind_has_no_race(tmp_path, monkeypatch):
+    track = Track(monkeypatch, [1])
+    assert [one.trial for one in race(tmp_path, 1).go()[0]] == [0]
+    assert track.rounds == []
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"race": 1}, "--race must be 0 or from 2"),
+        ({"race": -1}, "--race must be from 0 to 1000"),
+        ({"race": 3, "race_rounds": 0}, "--race-rounds must be from 1"),
+        ({"race": 3, "objective": "val_loss"}, "--race: val_loss has another unit"),
+    ],
+)
+def test_a_race_that_cannot_be_is_a_clear_error(options, rule):
+    with pytest.raises(UserError, match=rule):
+        Plan(SPACES["multitask"].to_json(), Profile.FAST, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_race_killed_in_its_middle_ends_as_one_never_disturbed(tmp_path):
+    cache = tmp_path / "cache"
+    options = ["--space", "multitask", *COMMON, "--trials", "4", "--epochs", "2", "--grace", "2", "--race", "3"]
+    options += ["--race-rounds", "2", "--retrain-epochs", "1", "--retrain-seeds", "1"]
+    whole = run(command(tmp_path, cache, "--name", "whole", *options))
+    assert whole.returncode == 0, whole.stderr
+    assert "race of 3 multitask trials: " in whole.stdout
+    killed = Running(command(tmp_path, cache, "--name", "killed", *options), tmp_path / "said")
+    killed.until(lambda: len(list(tmp_path.glob("killed/race/*/*/config.json"))) >= 2)
+    os.kill(killed.process.pid, signal.SIGKILL)
+    killed.process.wait()
+    resumed = run(command(tmp_path, cache, "--resume", "killed"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_results(tmp_path / "killed", tmp_path / "whole")
+    one, other = (RunFolder(tmp_path / name) for name in ("whole", "killed"))
+    pd.testing.assert_frame_equal(pd.read_csv(one.race), pd.read_csv(other.race))
+    # Of every racer each round kept what was predicted for every face of train and validation.
+    table, faces = pd.read_csv(one.race), pd.read_csv(one.split).query("split != 'test'")
+    assert len(table) == 3
+    for trial, rounds in zip(table["trial"], table["rounds"], strict=True):
+        for number in range(rounds):
+            assert read_predictions(one.raced(trial, number), len(faces)).landmarks.shape == (len(faces), 5, 2)
