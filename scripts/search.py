@@ -24,6 +24,7 @@ from tune.materials import Materials
 from tune.nodes import check_nodes
 from tune.options import (
     PLACE,
+    Group,
     add_data_options,
     add_place_options,
     check_options,
@@ -54,7 +55,15 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--space", metavar="NAME", help=f"{', '.join(SPACES)}, or a .json file")
     what.add_argument("--describe", action="store_true", help="print the space and end")
     add_data_options(what, Plan.drawn_faces)
-    how = p.add_argument_group("how to search")
+    add_search_options(p.add_argument_group("how to search"))
+    add_winner_options(p.add_argument_group("the winners"))
+    where = p.add_argument_group("where")
+    add_place_options(where, "the space's name")
+    return p
+
+
+def add_search_options(how: Group) -> None:
+    """How many trials, how long, how chosen and how judged."""
     how.add_argument("--trials", type=int, help=f"(default: {Plan.trials}; a grid has as many as it has)")
     how.add_argument(
         "--replicates", type=int, metavar="N", help="go through a grid so often, each time with a new seed"
@@ -75,7 +84,10 @@ def parser() -> argparse.ArgumentParser:
         "--max-failures", type=int, help=f"failed trials that are tolerated (default: {Plan.max_failures})"
     )
     how.add_argument("--seed", type=int, help=f"all random numbers follow from it (default: {Plan.seed})")
-    after = p.add_argument_group("the winners")
+
+
+def add_winner_options(after: Group) -> None:
+    """Who is the best, and how it is trained in the end."""
     after.add_argument(
         "--race",
         type=int,
@@ -88,9 +100,6 @@ def parser() -> argparse.ArgumentParser:
     after.add_argument("--top-k", type=int, help=f"retrain so many of each kind of model (default: {Plan.top_k})")
     after.add_argument("--retrain-epochs", type=int, help=f"(default: {Plan.retrain_epochs})")
     after.add_argument("--retrain-seeds", type=int, help=f"(default: {Plan.retrain_seeds})")
-    where = p.add_argument_group("where")
-    add_place_options(where, "the space's name")
-    return p
 
 
 def main() -> None:
