@@ -11,7 +11,15 @@ from enum import StrEnum
 from typing import Any
 
 from core.errors import UserError
-from core.names import Architecture, LandmarkLoss, LandmarkStart, Optimizer, Precision
+from core.names import (
+    Architecture,
+    LandmarkLoss,
+    LandmarkStart,
+    LossWeighting,
+    Optimizer,
+    Precision,
+    Schedule,
+)
 
 Check = Callable[[str, Any], Any]
 
@@ -126,6 +134,13 @@ class TrainingConfig:
 
     optimizer: Optimizer = checked(Optimizer.ADAMAX, one_of(Optimizer))
     lr: float = checked(1e-3, number(1e-8, 10.0))
+
+    lr_schedule: Schedule = checked(Schedule.CONSTANT, one_of(Schedule))
+    """Over the epochs that a trial has if nothing stops it, or those of a retraining."""
+
+    weight_decay: float = checked(0.0, number(0.0, 1.0))
+    """L2 penalty, half of this times each weight's square: torch's ``weight_decay`` of these optimisers."""
+
     batch_size: int = checked(15, whole(1, 65536))
     landmark_loss: LandmarkLoss = checked(LandmarkLoss.L1, one_of(LandmarkLoss))
 
@@ -146,6 +161,9 @@ class TrainingConfig:
 
     lambda2: float = checked(1.0, number(0.0, 1e6))
     """Weight of the landmark loss in equation 17 (models with two tasks)."""
+
+    loss_weighting: LossWeighting = checked(LossWeighting.FIXED, one_of(LossWeighting))
+    """What becomes of lambda1 and lambda2 while training (models with two tasks)."""
 
     precision: Precision = checked(Precision.AUTO, one_of(Precision))
 

@@ -59,6 +59,7 @@ class FoldedSession:
     Args:
         parts: train and validation of each fold.
         seed: fold k's session has the seed that follows from it and k.
+        epochs: as of a session.
     """
 
     def __init__(
@@ -68,9 +69,10 @@ class FoldedSession:
         weights: Weights,
         seed: int,
         device: torch.device,
+        epochs: int | None = None,
     ) -> None:
         self.sessions = [
-            Session(config, *pair, weights, derived_seed(seed, FOLDS, k), device, len(parts))
+            Session(config, *pair, weights, derived_seed(seed, FOLDS, k), device, len(parts), epochs)
             for k, pair in enumerate(parts)
         ]
 

@@ -46,6 +46,21 @@ class Optimizer(StrEnum):
     RMSPROP = "rmsprop"
 
 
+class LossWeighting(StrEnum):
+    """How two tasks' losses are weighed: ``core.weighting`` says what each does."""
+
+    FIXED = "fixed"
+    UNCERTAINTY = "uncertainty"
+    DWA = "dwa"
+
+
+class Schedule(StrEnum):
+    """How the learning rate goes over the epochs: it stays, or falls along half a cosine towards 0."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+
+
 class LandmarkStart(StrEnum):
     """Where the landmark head's predictions begin: torch's initialisation, or the training set's mean face."""
 

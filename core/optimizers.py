@@ -1,11 +1,12 @@
 """The four optimisers of table I, in torch's fastest implementation for the device."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, optim
 
-from core.names import Optimizer
+from core.names import Optimizer, Schedule
 
 OPTIMIZERS: dict[Optimizer, Callable[..., optim.Optimizer]] = {
     Optimizer.ADAM: optim.Adam,
@@ -19,7 +20,16 @@ OPTIMIZERS: dict[Optimizer, Callable[..., optim.Optimizer]] = {
 FUSED: dict[Optimizer, tuple[str, ...]] = {Optimizer.ADAM: ("cpu", "cuda"), Optimizer.ADAGRAD: ("cpu",)}
 
 
-def build_optimizer(kind: Optimizer, parameters: Iterable[Tensor], lr: float, device: torch.device) -> optim.Optimizer:
-    """An optimiser with torch's defaults apart from the learning rate."""
+def build_optimizer(
+    kind: Optimizer, parameters: Iterable[Tensor], lr: float, device: torch.device, weight_decay: float = 0.0
+) -> optim.Optimizer:
+    """An optimiser with torch's defaults apart from the learning rate and the weight decay."""
     options = {"fused": True} if device.type in FUSED.get(kind, ()) else {}
-    return OPTIMIZERS[kind](list(parameters), lr=lr, **options)
+    return OPTIMIZERS[kind](list(parameters), lr=lr, weight_decay=weight_decay, **options)
+
+
+def rate_at(schedule: Schedule, epoch: int, epochs: int) -> float:
+    """The share of the learning rate with which ``epoch`` (from 0) of ``epochs`` is trained."""
+    if schedule is Schedule.COSINE:
+        return (1 + math.cos(math.pi * epoch / epochs)) / 2
+    return 1.0

@@ -18,6 +18,8 @@ IMAGE_BATCH = 16  # whole faces: what leaves one layer of VGG-16's first block i
 
 ModelLoss = Callable[[Mapping[Task, Tensor], Tensor, Tensor], Tensor]
 """From a model's outputs, true landmarks (B, 5, 2; fractions of the crop) and gender (B,) to the mean over faces."""
+TaskLosses = Callable[[Mapping[Task, Tensor], Tensor, Tensor], dict[Task, Tensor]]
+"""The same for each task."""
 
 
 def truth_of(examples: Examples) -> Truth:
@@ -58,8 +60,8 @@ def predict(
     )
 
 
-def model_loss(training: TrainingConfig) -> ModelLoss:
-    """The loss that a model with these settings trains on: that of its task, or equation 17 over both."""
+def task_losses(training: TrainingConfig) -> TaskLosses:
+    """The loss of each task that a model has, by these settings."""
     of_landmarks = landmark_loss(
         training.landmark_loss,
         beta=training.smooth_l1_beta,
@@ -68,17 +70,28 @@ def model_loss(training: TrainingConfig) -> ModelLoss:
         epsilon=training.wing_epsilon,
     )
 
-    def loss(outputs: Mapping[Task, Tensor], landmarks_BLX: Tensor, gender_B: Tensor) -> Tensor:
+    def losses_of(outputs: Mapping[Task, Tensor], landmarks_BLX: Tensor, gender_B: Tensor) -> dict[Task, Tensor]:
         losses = {}
         if Task.GENDER in outputs:
             losses[Task.GENDER] = gender_loss(outputs[Task.GENDER], gender_B)
         if Task.LANDMARKS in outputs:
             losses[Task.LANDMARKS] = of_landmarks(outputs[Task.LANDMARKS], landmarks_BLX)
-        if len(losses) == 1:
-            return next(iter(losses.values()))
-        return joint_loss(losses[Task.GENDER], losses[Task.LANDMARKS], training.lambda1, training.lambda2)
+        return losses
 
-    return loss
+    return losses_of
+
+
+def equation_17(losses: Mapping[Task, Tensor], training: TrainingConfig) -> Tensor:
+    """The losses of two tasks as one, or the one that there is."""
+    if len(losses) == 1:
+        return next(iter(losses.values()))
+    return joint_loss(losses[Task.GENDER], losses[Task.LANDMARKS], training.lambda1, training.lambda2)
+
+
+def model_loss(training: TrainingConfig) -> ModelLoss:
+    """The loss of a model with these settings: that of its task, or equation 17 over both."""
+    losses_of = task_losses(training)
+    return lambda outputs, landmarks, gender: equation_17(losses_of(outputs, landmarks, gender), training)
 
 
 def prediction_loss(predictions: Predictions, truth: Truth, loss: ModelLoss) -> float:

@@ -13,10 +13,11 @@ from core.config import Config
 from core.examples import Batch, BatchSource, Examples, mirrored
 from core.metrics import Predictions, baseline_scores, relative_error, score
 from core.models import build_model
-from core.names import CROP, RELATIVE_ERROR, Precision
-from core.optimizers import build_optimizer
-from core.prediction import frozen_input, model_loss, predict, prediction_loss, truth_of
+from core.names import CROP, RELATIVE_ERROR, LossWeighting, Precision, Schedule, Task
+from core.optimizers import build_optimizer, rate_at
+from core.prediction import equation_17, frozen_input, model_loss, predict, prediction_loss, task_losses, truth_of
 from core.seeds import derived_seed
+from core.weighting import TaskWeights
 from core.weights import Weights
 
 
@@ -37,6 +38,7 @@ class Session:
         seed: of initial heads, order of faces, dropout and mirroring.
         device: where to train.
         beside: how many sessions share the device, this one among them; each keeps to its share of memory.
+        epochs: that it will be trained for, which a schedule of the learning rate must know.
     """
 
     def __init__(
@@ -48,9 +50,13 @@ class Session:
         seed: int,
         device: torch.device,
         beside: int = 1,
+        epochs: int | None = None,
     ) -> None:
         if config.training.precision is Precision.AUTO:
             raise ValueError("precision must be resolved before training, got auto")
+        if config.training.lr_schedule is not Schedule.CONSTANT and epochs is None:
+            raise ValueError(f"a {config.training.lr_schedule} schedule must know its epochs, got none")
+        self.epochs = epochs
         self.config = config
         self.seed = seed
         self.device = device
@@ -75,14 +81,20 @@ class Session:
             torch.from_numpy(mean_face / np.float32(CROP)),
         ).to(device)
         training = config.training
-        self.optimizer = build_optimizer(training.optimizer, self.model.learned_tensors().values(), training.lr, device)
+        self.optimizer = build_optimizer(
+            training.optimizer, self.model.learned_tensors().values(), training.lr, device, training.weight_decay
+        )
         self.loss = model_loss(training)
+        self.losses = task_losses(training)
+        lambdas = {Task.GENDER: training.lambda1, Task.LANDMARKS: training.lambda2}
+        self.weights = TaskWeights(training.loss_weighting, lambdas, device)
 
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch, then score the whole validation set.
 
         Returns:
-            ``epoch`` (from 1), ``train_loss`` (mean over faces, dropout on), ``val_<metric>`` for the tasks that the
+            ``epoch`` (from 1), ``train_loss`` (mean over faces, dropout on; of two tasks by equation 17 with the fixed
+            lambdas, whatever was minimised), ``val_<metric>`` for the tasks that the
             model has, ``relative_error`` and ``seconds_per_epoch``.
 
         Raises:
@@ -115,6 +127,9 @@ class Session:
         random = np.random.default_rng(seed)
         order = random.permutation(len(self.train_source.examples)).astype(np.int64)
         bf16 = self.config.training.precision is Precision.BF16
+        self._set_rate()
+        weights = self.weights.of_epoch()
+        fixed = self.config.training.loss_weighting is LossWeighting.FIXED
         self.model.train()
         total = torch.zeros((), device=self.device)
         for batch in self.train_source.batches(self.config.training.batch_size, order):
@@ -122,11 +137,22 @@ class Session:
             self.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 outputs = self.model(frozen_input(self.model, shown.inputs))
-            loss = self.loss(outputs, shown.landmarks, shown.gender)
+            losses = self.losses(outputs, shown.landmarks, shown.gender)
+            told = equation_17(losses, self.config.training)
+            loss = told if fixed else self.weights.combined(losses, weights)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
             self.optimizer.step()
-            total += loss.detach() * len(shown.gender)
+            self.weights.after_step(losses, len(shown.gender))
+            total += told.detach() * len(shown.gender)
+        self.weights.after_epoch(len(order))
         return float(total) / len(order)
+
+    def _set_rate(self) -> None:
+        training = self.config.training
+        if training.lr_schedule is not Schedule.CONSTANT:
+            assert self.epochs is not None
+            for group in self.optimizer.param_groups:
+                group["lr"] = training.lr * rate_at(training.lr_schedule, self.epoch, self.epochs)
 
     def _perhaps_mirrored(self, batch: Batch, random: np.random.Generator) -> Batch:
         if not self.config.data.flip:
@@ -144,11 +170,12 @@ class Session:
         return self.model.learned_tensors()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training changed: learned tensors, optimiser, epoch. Frozen blocks are not in it."""
+        """All that training changed: learned tensors, optimisers, epoch. Frozen blocks are not in it."""
         return {
             "epoch": self.epoch,
             "model": {name: tensor.detach() for name, tensor in self.learned_tensors().items()},
             "optimizer": self.optimizer.state_dict(),
+            "weights": self.weights.state_dict(),
         }
 
     @torch.no_grad()
@@ -170,4 +197,5 @@ class Session:
         """Continue where the session that gave ``state`` (same config, data and seed) was."""
         self.load_tensors(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.weights.load_state_dict(state["weights"])
         self.epoch = int(state["epoch"])

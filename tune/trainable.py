@@ -70,18 +70,19 @@ class Bench:
             self.arrays[key] = np.load(inputs.path if depot is None else depot.local(inputs.path), mmap_mode="r")
         return inputs, self.arrays[key]
 
-    def session(self, parameters: dict[str, Any], seed: int) -> Session:
-        """A fresh session on train and validation."""
+    def session(self, parameters: dict[str, Any], seed: int, epochs: int) -> Session:
+        """A fresh session on train and validation, for so many epochs."""
         config = config_from_flat({**self.workload.settings, **parameters})
-        return Session(config, *self.examples(config), self.workload.weights, seed, self.device)
+        return Session(config, *self.examples(config), self.workload.weights, seed, self.device, epochs=epochs)
 
     def trial(self, parameters: dict[str, Any], seed: int) -> Session | FoldedSession:
         """A fresh session of a trial, on every fold where trials are cross-validated."""
         if not self.workload.folded:
-            return self.session(parameters, seed)
+            return self.session(parameters, seed, self.workload.epochs)
         config = config_from_flat({**self.workload.settings, **parameters})
         inputs, array = self._inputs(config)
-        return FoldedSession(config, inputs.fold_examples(array), self.workload.weights, seed, self.device)
+        folds, epochs = inputs.fold_examples(array), self.workload.epochs
+        return FoldedSession(config, folds, self.workload.weights, seed, self.device, epochs)
 
 
 def input_key(config: Config) -> int:
@@ -188,7 +189,7 @@ class RetrainTrial(ray_tune.Trainable):
     def _epoch(self) -> dict[str, Any]:
         workload = self.bench.workload
         if self.retraining is None:
-            session = self.bench.session(self.job["parameters"], self.job["seed"])
+            session = self.bench.session(self.job["parameters"], self.job["seed"], workload.retrain_epochs)
             self.outpost = Outpost(self.job)
             self.outpost.fetch()
             self.retraining = Retraining(

@@ -1,0 +1,95 @@
+"""How the losses of two tasks become the one that is minimised: by fixed weights, or by weights that follow training.
+
+``fixed`` is equation 17. ``uncertainty`` (Kendall, Gal and Cipolla, 2018) learns a log-variance s for each task and
+minimises the sum of exp(-s) lambda L + s / 2; where s has settled, a task's weight is 1 / (2 L), whatever its lambda.
+``dwa`` (dynamic weight average: Liu, Johns and Davison, 2019) weighs each task by how slowly its loss fell between the
+two epochs before: twice the softmax of their ratio over :data:`TEMPERATURE`, times lambda.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.names import LossWeighting, Task
+
+TEMPERATURE = 2.0
+# Log-variances have an optimiser of their own: they follow the losses in a few epochs, whatever the network's rate.
+VARIANCE_LR = 0.01
+
+
+class TaskWeights:
+    """The weights of the tasks' losses, and what they remember from step to step and from epoch to epoch.
+
+    A model with one task has no use for weights: its loss is the task's.
+
+    Args:
+        lambdas: lambda1 and lambda2 of equation 17, by task.
+    """
+
+    def __init__(self, kind: LossWeighting, lambdas: Mapping[Task, float], device: torch.device) -> None:
+        self.kind = kind
+        self.lambdas = dict(lambdas)
+        self.log_variances = {task: torch.zeros((), device=device, requires_grad=True) for task in lambdas}
+        self.optimizer = torch.optim.Adam(self.log_variances.values(), lr=VARIANCE_LR)
+        self.sums = {task: torch.zeros((), device=device) for task in lambdas}
+        self.epochs: list[dict[Task, float]] = []
+        """Mean loss of each task in the epochs before, at most the last two."""
+
+    def of_epoch(self) -> dict[Task, float]:
+        """The weights of this epoch, lambda apart; 1 each where they do not depend on the epoch."""
+        if self.kind is not LossWeighting.DWA or len(self.epochs) < 2:
+            return dict.fromkeys(self.lambdas, 1.0)
+        before, last = self.epochs
+        ratios = np.array([last[task] / max(before[task], 1e-12) for task in self.lambdas]) / TEMPERATURE
+        shares = np.exp(ratios - ratios.max())
+        return dict(zip(self.lambdas, (len(shares) * shares / shares.sum()).tolist(), strict=True))
+
+    def combined(self, losses: Mapping[Task, Tensor], weights: Mapping[Task, float]) -> Tensor:
+        """What a step minimises; ``weights`` are those :meth:`of_epoch` gave."""
+        if len(losses) == 1:
+            return next(iter(losses.values()))
+        if self.kind is LossWeighting.UNCERTAINTY:
+            parts = [
+                (-self.log_variances[task]).exp() * self.lambdas[task] * loss + self.log_variances[task] / 2
+                for task, loss in losses.items()
+            ]
+        else:
+            parts = [weights[task] * self.lambdas[task] * loss for task, loss in losses.items()]
+        return torch.stack(parts).sum()
+
+    def after_step(self, losses: Mapping[Task, Tensor], faces: int) -> None:
+        """A step on so many faces has been made, and its gradients are still there."""
+        if len(losses) == 1:
+            return
+        if self.kind is LossWeighting.UNCERTAINTY:
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        elif self.kind is LossWeighting.DWA:
+            for task, loss in losses.items():
+                self.sums[task] += loss.detach() * faces
+
+    def after_epoch(self, faces: int) -> None:
+        """An epoch of so many faces is over."""
+        if self.kind is LossWeighting.DWA:
+            self.epochs = [*self.epochs, {task: float(total) / faces for task, total in self.sums.items()}][-2:]
+            for total in self.sums.values():
+                total.zero_()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers."""
+        return {
+            "log_variances": {str(task): float(value.detach()) for task, value in self.log_variances.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "epochs": [{str(task): loss for task, loss in epoch.items()} for epoch in self.epochs],
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        for task, value in self.log_variances.items():
+            value.fill_(float(state["log_variances"][str(task)]))
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epochs = [{Task(task): float(loss) for task, loss in epoch.items()} for epoch in state["epochs"]]
