@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.config import Config
+from core.config import Config, ModelConfig
 from core.examples import Batch, BatchSource, Examples, mirrored
 from core.metrics import Predictions, baseline_scores, relative_error, score
-from core.models import build_model
+from core.models import FaceModel, build_model
 from core.names import CROP, RELATIVE_ERROR, LossWeighting, Precision, Schedule, Task
 from core.optimizers import build_optimizer, rate_at
 from core.prediction import equation_17, frozen_input, model_loss, predict, prediction_loss, task_losses, truth_of
@@ -69,17 +69,8 @@ class Session:
         mean_face = train.landmarks.mean(axis=0)
         self.mean_face_nme_pct = baseline_scores(truth_of(train), self.truth)["nme_pct"]
         torch.manual_seed(derived_seed(seed, 0))
-        model = config.model
-        self.model = build_model(
-            model.architecture,
-            model.frozen_blocks,
-            model.head_width,
-            model.dropout,
-            model.d_k,
-            model.landmark_start,
-            weights,
-            torch.from_numpy(mean_face / np.float32(CROP)),
-        ).to(device)
+        mean_fraction = torch.from_numpy(mean_face / np.float32(CROP))
+        self.model = _model_of(config.model, weights, mean_fraction).to(device)
         training = config.training
         self.optimizer = build_optimizer(
             training.optimizer, self.model.learned_tensors().values(), training.lr, device, training.weight_decay
@@ -199,3 +190,16 @@ class Session:
         self.optimizer.load_state_dict(state["optimizer"])
         self.weights.load_state_dict(state["weights"])
         self.epoch = int(state["epoch"])
+
+
+def _model_of(model: ModelConfig, weights: Weights, mean_face: Tensor) -> FaceModel:
+    return build_model(
+        model.architecture,
+        model.frozen_blocks,
+        model.head_width,
+        model.dropout,
+        model.d_k,
+        model.landmark_start,
+        weights,
+        mean_face,
+    )
