@@ -13,6 +13,7 @@ from typing import Any
 from core.errors import UserError
 from core.names import (
     Architecture,
+    AttentionKind,
     LandmarkLoss,
     LandmarkStart,
     LossWeighting,
@@ -123,7 +124,19 @@ class ModelConfig:
     """Probability of dropping a hidden unit of a head while training."""
 
     d_k: int = checked(512, whole(1, 4096))
-    """Size of queries, keys and values of each head's self-attention (attention model only)."""
+    """Size of queries and keys of each task's self-attention, all its heads together (attention model only)."""
+
+    d_k_landmarks: int = checked(0, whole(0, 4096))
+    """The same of the landmarks' self-attention alone; 0 for ``d_k``."""
+
+    d_v: int = checked(0, whole(0, 4096))
+    """Size of its values, all heads together; 0 for as much as the queries have."""
+
+    attention_heads: int = checked(1, whole(1, 8))
+    """Into how many heads a task's self-attention is divided, each with its share of the sizes, rounded down."""
+
+    attention: AttentionKind = checked(AttentionKind.SELF, one_of(AttentionKind))
+    """What the attention model has before each head; sizes and heads are those of self-attention."""
 
     landmark_start: LandmarkStart = checked(LandmarkStart.TORCH, one_of(LandmarkStart))
 

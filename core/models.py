@@ -1,6 +1,6 @@
-"""The paper's four models (II.D-G): VGG-16 features, complete heads, and one self-attention layer per head.
+"""The paper's four models (II.D-G): VGG-16 features, complete heads, and one layer of attention per head.
 
-Shapes: B faces, P = 49 positions, C = 512 channels, D = d_k, L = 5 landmarks, X = (x, y).
+Shapes: B faces, C = 512 channels, L = 5 landmarks, X = (x, y).
 """
 
 import math
@@ -9,32 +9,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from core.names import LANDMARKS, TASKS, Architecture, LandmarkStart, Task
+from core.attention import Attention
+from core.names import LANDMARKS, TASKS, Architecture, AttentionKind, LandmarkStart, Task
 from core.vgg import BLOCK_ENDS, CHANNELS, POSITIONS, normalised, vgg16_features
 from core.weights import Weights
 
 IMAGENET_WIDTH = 4096  # of the hidden layers of ImageNet's own head
 OUTPUTS: dict[Task, int] = {Task.GENDER: 2, Task.LANDMARKS: 2 * len(LANDMARKS)}
-
-
-class SelfAttention(nn.Module):
-    """Scaled dot-product self-attention over the positions of a feature map, without a mask (equation 18).
-
-    ``softmax(Q K^T / sqrt(d_k)) V`` with queries, keys and values of size ``d_k``.
-    """
-
-    def __init__(self, channels: int, d_k: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(channels, d_k)
-        self.key = nn.Linear(channels, d_k)
-        self.value = nn.Linear(channels, d_k)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, H * W, D)."""
-        x_b1pc = features.flatten(2).transpose(1, 2).unsqueeze(1)  # one head, said so for torch's fast kernels
-        # It divides by the square root of the last size, which is d_k.
-        y_b1pd = nn.functional.scaled_dot_product_attention(self.query(x_b1pc), self.key(x_b1pc), self.value(x_b1pc))
-        return y_b1pd.squeeze(1)
 
 
 def complete_head(inputs: int, width: int, outputs: int, dropout: float) -> nn.Sequential:
@@ -53,16 +34,25 @@ def complete_head(inputs: int, width: int, outputs: int, dropout: float) -> nn.S
 class FaceModel(nn.Module):
     """One of the four models, split at ``frozen_blocks`` into a part that stays and a part that learns."""
 
-    def __init__(self, architecture: Architecture, frozen_blocks: int, head_width: int, dropout: float, d_k: int):
+    def __init__(
+        self,
+        architecture: Architecture,
+        frozen_blocks: int,
+        head_width: int,
+        dropout: float,
+        attention: Mapping[Task, Attention],
+    ) -> None:
         super().__init__()
         self.split = BLOCK_ENDS[frozen_blocks]
         self.features = vgg16_features(device="cpu")
         self.features[: self.split].requires_grad_(False)
         attends = architecture is Architecture.ATTENTION
         tasks = TASKS[architecture]
-        self.attention = nn.ModuleDict({task: SelfAttention(CHANNELS, d_k) for task in tasks if attends})
-        inputs = POSITIONS * (d_k if attends else CHANNELS)
-        self.heads = nn.ModuleDict({task: complete_head(inputs, head_width, OUTPUTS[task], dropout) for task in tasks})
+        self.attention = nn.ModuleDict({task: attention[task].module() for task in tasks if attends})
+        inputs = {task: attention[task].features() if attends else POSITIONS * CHANNELS for task in tasks}
+        self.heads = nn.ModuleDict(
+            {task: complete_head(inputs[task], head_width, OUTPUTS[task], dropout) for task in tasks}
+        )
 
     def frozen_features(self, images: Tensor) -> Tensor:
         """uint8 faces (B, 3, 224, 224) -> what leaves the frozen blocks; with none, the normalised faces."""
@@ -98,7 +88,7 @@ def build_model(
     frozen_blocks: int,
     head_width: int,
     dropout: float,
-    d_k: int,
+    attention: Mapping[Task, Attention],
     landmark_start: LandmarkStart,
     pretrained: Weights,
     mean_face: Tensor,
@@ -106,15 +96,18 @@ def build_model(
     """A model ready to train.
 
     Args:
+        attention: of each task, for the attention model.
         pretrained: where the convolutions start. ImageNet's own hidden layers start the heads where they are given
-            and fit (width 4096, no attention); else heads start as torch does.
+            and fit (width 4096, no self-attention); else heads start as torch does.
         mean_face: the training set's mean landmarks, (L, X), fractions of the crop.
     """
-    model = FaceModel(architecture, frozen_blocks, head_width, dropout, d_k)
+    model = FaceModel(architecture, frozen_blocks, head_width, dropout, attention)
     model.features.load_state_dict(pretrained.features)
     model.features.to(memory_format=torch.channels_last)
-    if architecture is not Architecture.ATTENTION:  # its heads read positions x d_k, in another order than ImageNet's
-        for head in model.heads.values():
+    for name, head in model.heads.items():
+        # After self-attention heads read positions x d_v, in another order than ImageNet's.
+        attends = architecture is Architecture.ATTENTION and attention[Task(name)].kind is AttentionKind.SELF
+        if not attends:
             assert isinstance(head, nn.Sequential)
             _start_from_imagenet(head, pretrained.tensors)
     if landmark_start is LandmarkStart.MEAN_FACE and Task.LANDMARKS in model.heads:

@@ -54,6 +54,14 @@ class LossWeighting(StrEnum):
     DWA = "dwa"
 
 
+class AttentionKind(StrEnum):
+    """What the attention model has before each head: ``core.attention`` says what each does."""
+
+    SELF = "self"
+    SE = "se"
+    CBAM = "cbam"
+
+
 class Schedule(StrEnum):
     """How the learning rate goes over the epochs: it stays, or falls along half a cosine towards 0."""
 

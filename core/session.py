@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.attention import attention_of
 from core.config import Config, ModelConfig
 from core.examples import Batch, BatchSource, Examples, mirrored
 from core.metrics import Predictions, baseline_scores, relative_error, score
@@ -198,7 +199,7 @@ def _model_of(model: ModelConfig, weights: Weights, mean_face: Tensor) -> FaceMo
         model.frozen_blocks,
         model.head_width,
         model.dropout,
-        model.d_k,
+        attention_of(model),
         model.landmark_start,
         weights,
         mean_face,

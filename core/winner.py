@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from core.attention import attention_of
 from core.config import Config, config_from_flat, shown
 from core.errors import UserError
 from core.json_text import read_json
@@ -174,7 +175,11 @@ def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.de
     settings = winner.config.model
     with torch.device("meta"):  # random heads of 120 million parameters each would only be overwritten
         model = FaceModel(
-            settings.architecture, settings.frozen_blocks, settings.head_width, settings.dropout, settings.d_k
+            settings.architecture,
+            settings.frozen_blocks,
+            settings.head_width,
+            settings.dropout,
+            attention_of(settings),
         )
     learned = read_learned(folder / "weights.safetensors", model.learned_tensors())
     started = {f"features.{name}": tensor for name, tensor in backbone.features.items()}

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
+from core.attention import attention_of
 from core.config import Config, config_from_flat
 from core.faces import Faces
 from core.metrics import Predictions
@@ -31,7 +32,7 @@ def tiny(**settings: Any) -> Config:
 def tiny_model(config: Config, seed: int) -> FaceModel:
     torch.manual_seed(seed)
     model = config.model
-    return FaceModel(model.architecture, model.frozen_blocks, model.head_width, model.dropout, model.d_k)
+    return FaceModel(model.architecture, model.frozen_blocks, model.head_width, model.dropout, attention_of(model))
 
 
 def curve(epochs: int = 3) -> pd.DataFrame:

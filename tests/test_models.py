@@ -3,8 +3,9 @@ import torch
 from torch import nn
 from torchvision.models import vgg16
 
-from core.models import FaceModel, SelfAttention, build_model, parameter_count
-from core.names import Architecture, LandmarkStart, Task
+from core.attention import Attention
+from core.models import FaceModel, build_model, parameter_count
+from core.names import Architecture, AttentionKind, LandmarkStart, Task
 from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
 
@@ -17,9 +18,10 @@ HIDDEN = {
 """ImageNet's hidden layers, as they would be with 16 units."""
 
 
-def build(weights, architecture, frozen_blocks=5, width=16, start=LandmarkStart.TORCH, d_k=8):
+def build(weights, architecture, frozen_blocks=5, width=16, start=LandmarkStart.TORCH, d_k=8, **options):
     mean_face = torch.arange(10.0).reshape(5, 2) / 10
-    return build_model(architecture, frozen_blocks, width, 0.5, d_k, start, weights, mean_face)
+    attention = dict.fromkeys(Task, Attention(d_k=d_k, d_v=d_k, **options))
+    return build_model(architecture, frozen_blocks, width, 0.5, attention, start, weights, mean_face)
 
 
 def test_the_papers_multitask_model_has_two_complete_vgg_heads():
@@ -34,7 +36,7 @@ def test_the_papers_multitask_model_has_two_complete_vgg_heads():
 
 @pytest.mark.slow
 def test_the_full_size_multitask_model_has_that_many_parameters():
-    model = FaceModel(Architecture.MULTITASK, 0, 4096, 0.5, 512)
+    model = FaceModel(Architecture.MULTITASK, 0, 4096, 0.5, {})
     assert parameter_count(model) == 253_855_564
 
 
@@ -46,15 +48,6 @@ def test_every_architecture_gives_its_tasks_outputs(weights, architecture):
     assert shapes == {task: expected[task] for task in shapes}
     assert (Task.GENDER in shapes) == (architecture != Architecture.LANDMARKS)
     assert (Task.LANDMARKS in shapes) == (architecture != Architecture.GENDER)
-
-
-def test_self_attention_is_equation_18():
-    torch.manual_seed(0)
-    layer, x = SelfAttention(6, 4), torch.rand(2, 6, 3, 3)
-    positions = x.flatten(2).transpose(1, 2)
-    q, k, v = layer.query(positions), layer.key(positions), layer.value(positions)
-    expected = torch.softmax(q @ k.transpose(1, 2) / 2.0, dim=-1) @ v
-    torch.testing.assert_close(layer(x), expected)
 
 
 def test_the_input_of_an_attention_head_shrinks_with_d_k(weights):
@@ -115,15 +108,22 @@ def test_imagenets_hidden_layers_start_the_heads_where_they_fit(weights):
     assert not bool((narrower[0].weight == 0.5).any())
 
 
-def test_imagenets_hidden_layers_never_start_a_head_behind_attention(weights):
+def test_imagenets_hidden_layers_never_start_a_head_behind_self_attention(weights):
     with_head = Weights({**weights.tensors, **HIDDEN}, "", "")
-    model = FaceModel(Architecture.ATTENTION, 5, 16, 0.5, 512)
+    model = FaceModel(Architecture.ATTENTION, 5, 16, 0.5, dict.fromkeys(Task, Attention(d_k=512)))
     assert model.heads["gender"][0].weight.shape == (16, 25088)  # the very shape that ImageNet's has
     head = build(with_head, Architecture.ATTENTION, d_k=512).heads["gender"]
     assert isinstance(head, nn.Sequential)
     for layer, name in ((0, "classifier.0"), (3, "classifier.3")):
         assert not torch.equal(head[layer].weight, HIDDEN[f"{name}.weight"])
         assert not torch.equal(head[layer].bias, HIDDEN[f"{name}.bias"])
+
+
+@pytest.mark.parametrize("kind", [AttentionKind.SE, AttentionKind.CBAM])
+def test_they_do_start_one_behind_weighed_channels_which_stand_as_imagenets_do(weights, kind):
+    with_head = Weights({**weights.tensors, **HIDDEN}, "", "")
+    head = build(with_head, Architecture.ATTENTION, kind=kind).heads["gender"]
+    assert torch.equal(head[0].weight, HIDDEN["classifier.0.weight"])
 
 
 def test_under_autocast_landmarks_come_out_in_float32(weights):
