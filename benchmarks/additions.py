@@ -116,9 +116,8 @@ def main() -> None:
         given.seeds, given.rates, given.folds, given.epochs = 1, given.rates[:1], 2, 2
     rows = in_fresh_process(measured, given, environment=WORKER_ENVIRONMENT)
     columns = ("addition", "against", "lr", "relative_error", *SHOWN, "gain_pct", "seconds_per_epoch")
-    print(
-        f"\n{given.blocks} frozen blocks, {given.folds} folds, {given.seeds} seed{'s' if given.seeds > 1 else ''}\n{text_table(rows, columns)}"
-    )
+    seeds = f"{given.seeds} seed{'s' if given.seeds > 1 else ''}"
+    print(f"\n{given.blocks} frozen blocks, {given.folds} folds, {seeds}\n{text_table(rows, columns)}")
     if not given.quick:
         append_rows(RESULTS / "additions.csv", rows)
 
