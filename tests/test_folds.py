@@ -169,4 +169,6 @@ def test_a_searchs_trials_score_what_scikit_learns_folds_give_by_hand(tmp_path, 
     assert "trials on 3 folds" in done.stdout
     winners = pd.read_csv(folder.winners).set_index("model")
     assert winners.loc[["multitask", "multitask-2"], "probability_best"].sum() == pytest.approx(1)
-    assert re.search("^gender and landmarks: (a tie; the best may be multitask|multitask)", done.stdout, re.MULTILINE)
+    assert re.search(
+        "^retrained, gender and landmarks: (a tie; the best may be multitask|multitask)", done.stdout, re.MULTILINE
+    )

@@ -90,7 +90,7 @@ def test_a_leader_that_is_clearly_better_is_found_in_one_round_though_the_search
     assert [one.trial for one in candidates] == [2]
     assert decided == [
         "race of 3 multitask trials: trial 2 is better than the 2 others with probability 1.00 "
-        "(1 round on 5 folds, 2 dropped out with less than 0.05 each)"
+        "(1 round on 5 folds; 2 dropped out, each with less than 0.05)"
     ]
 
 
@@ -99,7 +99,7 @@ def test_only_those_that_may_be_the_best_go_on_and_equals_end_in_a_tie(tmp_path,
     candidates, [decided] = race(tmp_path, 3, rounds=3).go()
     assert track.rounds == [[0, 1, 2], [0, 1], [0, 1]]
     assert decided.startswith("race of 3 multitask trials: a tie; the best may be trial ")
-    assert "3 rounds on 5 folds, 1 dropped out" in decided
+    assert "(3 rounds on 5 folds cannot tell; 1 dropped out, each with less than 0.05)" in decided
     assert candidates[0].trial in (0, 1)
     table = pd.read_csv(tmp_path / "race.csv").set_index("trial")
     assert list(table["rounds"]) == [3, 3, 1]

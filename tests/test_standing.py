@@ -114,25 +114,27 @@ PLAN = Plan(SPACES["joint"].to_json(), Profile.FAST)
         (
             {"multitask": 0.97, "attention": 0.03},
             [
-                "gender and landmarks: multitask is better than the other with probability 0.97 "
+                "retrained, gender and landmarks: multitask is better than the other with probability 0.97 "
                 "(45 validation faces and 3 seeds)"
             ],
         ),
         (
             {"gender": 0.01, "gender-2": 0.02, "gender-3": 0.97},
-            ["gender: gender-3 is better than the 2 others with probability 0.97 (45 validation faces and 3 seeds)"],
+            [
+                "retrained, gender: gender-3 is better than the 2 others with probability 0.97 (45 validation faces and 3 seeds)"
+            ],
         ),
         (
             {"multitask": 0.3, "multitask-2": 0.66, "multitask-3": 0.04},
             [
-                "gender and landmarks: a tie; the best may be multitask-2 (0.66) and multitask (0.30) "
+                "retrained, gender and landmarks: a tie; the best may be multitask-2 (0.66) and multitask (0.30) "
                 "(45 validation faces and 3 seeds cannot tell)"
             ],
         ),
         (
             {"gender": None, "landmarks": None, "multitask": 0.5, "attention": 0.5},
             [
-                "gender and landmarks: a tie; the best may be attention (0.50) and multitask (0.50) "
+                "retrained, gender and landmarks: a tie; the best may be attention (0.50) and multitask (0.50) "
                 "(45 validation faces and 3 seeds cannot tell)"
             ],
         ),

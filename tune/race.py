@@ -194,5 +194,5 @@ class Race:
         rounds, folds = max(len(racer.scores) for racer in ordered), len(self.truths)
         known = f"{rounds} round{'s' if rounds > 1 else ''} on {folds} folds"
         gone = len(ordered) - len(chances)
-        known += f", {gone} dropped out with less than {1 - SURE:.2f} each" if gone else ""
-        return sentence(f"race of {len(ordered)} {kind} trials", chances, len(ordered) - 1, known)
+        note = f"; {gone} dropped out, each with less than {1 - SURE:.2f}" if gone else ""
+        return sentence(f"race of {len(ordered)} {kind} trials", chances, len(ordered) - 1, known, note)

@@ -23,7 +23,8 @@ def print_winners(winners: pd.DataFrame, plan: Plan, faces: int, decided: Sequen
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print(*decided, *verdict(winners, plan, faces), "", sep="\n", flush=True)
+    sentences = [*decided, *verdict(winners, plan, faces)]
+    print("", *sentences, *([""] if sentences else []), sep="\n", flush=True)
 
 
 def _cell(row: Any, name: str) -> str:

@@ -77,23 +77,24 @@ def verdict(winners: pd.DataFrame, plan: Plan, faces: int) -> list[str]:
 def _decided(tasks: str, group: pd.DataFrame, faces: int) -> str:
     seeds = int(group["seeds"].min())
     known = f"{faces} validation faces and {seeds} seed{'s' if seeds > 1 else ''}"
-    return sentence(tasks, dict(zip(group["model"], group[CHANCE], strict=True)), len(group) - 1, known)
+    return sentence(f"retrained, {tasks}", dict(zip(group["model"], group[CHANCE], strict=True)), len(group) - 1, known)
 
 
-def sentence(title: str, chances: Mapping[str, float], others: int, known: str) -> str:
+def sentence(title: str, chances: Mapping[str, float], others: int, known: str, note: str = "") -> str:
     """What chances of being the best decide.
 
     Args:
         chances: by name, of those that are still in question.
         others: how many the best one was compared with, in all.
         known: what they rest on, in a few words.
+        note: what else is to be said of it.
     """
     ordered = sorted(chances.items(), key=lambda item: -item[1])
     if not ordered:
         return f"{title}: nothing was decided"
     if len(ordered) == 1 or ordered[0][1] >= SURE:
         rivals = "the other" if others == 1 else f"the {others} others"
-        return f"{title}: {ordered[0][0]} is better than {rivals} with probability {ordered[0][1]:.2f} ({known})"
+        return f"{title}: {ordered[0][0]} is better than {rivals} with probability {ordered[0][1]:.2f} ({known}{note})"
     total, tied = 0.0, []
     for name, chance in ordered:
         total += chance
@@ -101,4 +102,4 @@ def sentence(title: str, chances: Mapping[str, float], others: int, known: str) 
         if total >= SURE:
             break
     listed = ", ".join(tied[:-1]) + f" and {tied[-1]}"
-    return f"{title}: a tie; the best may be {listed} ({known} cannot tell)"
+    return f"{title}: a tie; the best may be {listed} ({known} cannot tell{note})"
