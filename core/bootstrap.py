@@ -64,7 +64,7 @@ def twofold_difference(
     assert a_KN.shape == b_KN.shape, (a_KN.shape, b_KN.shape)
     rng = np.random.default_rng(seed)
     difference_KN = a_KN - b_KN
-    wide_KN = widened(difference_KN)
+    wide_KN = _widened(difference_KN)
     seeds, faces = difference_KN.shape
     drawn = np.empty(resamples)
     for i in range(resamples):
@@ -87,12 +87,12 @@ def twofold_auc_difference(
     seeds = len(a_KN)
     drawn = np.empty(resamples)
     for i in range(resamples):
-        drawn[i] = widened(gains(resampled_faces(gender_N, rng)))[rng.integers(seeds, size=seeds)].mean()
+        drawn[i] = _widened(gains(resampled_faces(gender_N, rng)))[rng.integers(seeds, size=seeds)].mean()
     low, high = np.percentile(drawn, _ends(0.95)).tolist()
     return float(gains(np.arange(len(gender_N))).mean()), low, high
 
 
-def widened(values_K: Floats) -> Floats:
+def _widened(values_K: Floats) -> Floats:
     """Values of K seeds, with deviations from their mean as large as those of a new seed."""
     count, mean = len(values_K), values_K.mean(axis=0)
     return values_K if count == 1 else mean + (values_K - mean) * np.sqrt(count / (count - 1))

@@ -38,7 +38,7 @@ def fold_faces(split: Split, gender: NDArray[np.int64], identity: NDArray[np.int
     women_and_men = np.bincount(gender[seen], minlength=2)
     if women_and_men.min() < folds:
         counts = f"{women_and_men[0]} women and {women_and_men[1]} men"
-        raise UserError(f"--folds {folds}: needs as many women and men, train and validation have {counts}")
+        raise UserError(f"{folds} folds need as many women and as many men; train and validation have {counts}")
     people = identity[seen]
     if len(np.unique(people)) == len(seen):  # then this is enough; the other one weighs each person against each fold
         pairs = StratifiedKFold(folds, shuffle=True, random_state=seed).split(seen, gender[seen])
@@ -46,7 +46,7 @@ def fold_faces(split: Split, gender: NDArray[np.int64], identity: NDArray[np.int
         pairs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(seen, gender[seen], people)
     found = [(seen[train], seen[validation]) for train, validation in pairs]
     if any(len(np.unique(gender[part])) < 2 for pair in found for part in pair):
-        raise UserError(f"--folds {folds}: a fold would be without women or without men; too few people")
+        raise UserError(f"{folds} folds: one of them would be without women or without men; too few people")
     return found
 
 

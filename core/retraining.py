@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.atomic import write_text
+from core.config import config_from_flat
 from core.errors import UserError
 from core.json_text import is_number, read_json
 from core.kept_predictions import write_predictions
@@ -140,7 +141,7 @@ class Retraining:
             return
         try:
             state = load_tensors(path)
-            if state["record"] != self.record:  # another winner had this folder before
+            if not same_record(state["record"], self.record):  # another winner had this folder before
                 path.unlink()
                 return
             self.session.load_state_dict(state["session"])
@@ -186,6 +187,7 @@ def checked_progress(state: dict[str, Any], session: Session) -> tuple[dict[str,
 
 def write_record(folder: Path, record: Mapping[str, Any], best: Mapping[str, float]) -> None:
     """Write ``config.json``, which says that all else in ``folder`` is there: what was trained, and its best epoch."""
+    folder.mkdir(parents=True, exist_ok=True)  # of a run under a URL, what it held may have been sent and removed
     write_text(folder / "config.json", json.dumps({**record, "best": best}, indent=2) + "\n")
 
 
@@ -205,7 +207,20 @@ def finished_record(folder: Path, record: dict[str, Any]) -> dict[str, Any] | No
         raise UserError(f"{path}: not the record of a retraining; remove {folder} and it starts over")
     best: dict[str, Any] = found.pop("best")
     found.pop("diverged", None)
-    return best if found == json.loads(json.dumps(record)) else None
+    return best if same_record(found, record) else None
+
+
+def same_record(found: Any, record: Mapping[str, Any]) -> bool:
+    """Whether a record that was written says the same as ``record``: settings that it does not name yet, because an
+    older version wrote it, had their defaults then.
+    """
+    if not isinstance(found, dict):
+        return False
+    try:
+        whole = {**found, "config": config_from_flat(found["config"]).flat()} if "config" in found else found
+    except UserError:
+        return False
+    return bool(whole == json.loads(json.dumps(record)))
 
 
 def _is_row(best: object) -> bool:

@@ -189,7 +189,8 @@ class Session:
         """Continue where the session that gave ``state`` (same config, data and seed) was."""
         self.load_tensors(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.weights.load_state_dict(state["weights"])
+        if "weights" in state:  # an older version had none but fixed ones
+            self.weights.load_state_dict(state["weights"])
         self.epoch = int(state["epoch"])
 
 

@@ -1,11 +1,11 @@
-"""Which of several models is the best, and how sure that is: trainings and validation faces drawn anew."""
+"""Which of several models is the best, and how sure that is: trainings and validation faces as they might have been."""
 
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from core.bootstrap import resampled_faces, widened
+from core.bootstrap import resampled_faces
 from core.metrics import FaceErrors, Floats, Integers, cross_entropy, relative_error, summary
 from core.names import RELATIVE_ERROR
 from core.retraining import Objective
@@ -14,6 +14,8 @@ RESAMPLES = 1000
 
 Cost = Callable[[FaceErrors], Callable[[Integers], float]]
 """From the errors of one training to what is minimised, for any choice of its faces."""
+Report = Callable[[int, int], None]
+"""Hears how many of how many resamples are done."""
 
 
 def cost_by(objective: Objective, mean_face_nme_pct: float) -> Cost | None:
@@ -53,38 +55,76 @@ def _cost_by_face(objective: Objective, errors: FaceErrors, mean_face_nme_pct: f
     return {"val_gender_ce": ce, "val_nme_pct": nme, "val_landmark_l1": errors.l1}.get(objective.name)
 
 
-def chances_of_best(
+def chances_over_seeds(
     models: Sequence[Sequence[FaceErrors]],
     cost: Cost,
     seed: int,
     resamples: int = RESAMPLES,
-    folds: int = 1,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
 ) -> list[float]:
-    """For each model the share of resamples in which its mean cost over trainings is the lowest; they add up to 1.
+    """For each model the share of resamples in which its mean cost over seeds is the lowest; they add up to 1.
 
-    A resample draws as many women and as many men as there are, the same ones for all models; and as many trainings
-    as there are, the same ones for all models that have as many, so that what is hard for all of them (a fold, say)
-    does not look like a difference. Deviations between trainings are widened as
-    :func:`core.bootstrap.twofold_difference` does. Models that tie share the resample. With one training a chance is
-    about the faces alone.
+    A resample draws as many women and as many men as there are, the same ones for all models, and what another choice
+    of seeds might have given (:func:`might_be`). With one seed a chance is about the faces alone.
 
     Args:
-        models: of each model the errors of every training, which all are of the same faces; or, with several
-            ``folds``, training t is of the faces of fold t modulo ``folds``.
-        report: hears how many of how many resamples are done.
+        models: of each model the errors of every training, all on the same faces.
     """
     random = np.random.default_rng(seed)
-    genders = [models[0][fold].gender for fold in range(folds)]
+    gender = models[0][0].gender
     costs_of = [[cost(errors) for errors in runs] for runs in models]
-    won = np.zeros(len(models))
+
+    def resample() -> list[float]:
+        faces = resampled_faces(gender, random)
+        return might_be([np.array([cost_of(faces) for cost_of in runs]) for runs in costs_of], random)
+
+    return _shares(resample, resamples, len(models), report)
+
+
+def chances_over_folds(
+    models: Sequence[Sequence[FaceErrors]],
+    costs: Sequence[Cost],
+    seed: int,
+    resamples: int = RESAMPLES,
+    report: Report | None = None,
+) -> list[float]:
+    """The same of cross-validated models: what other folds might have given.
+
+    A fold's mean over rounds is one observation, in which the luck of its faces and that of its trainings are one, so
+    faces are not drawn as well. Folds share faces to train on, so they are a little more alike than is assumed.
+
+    Args:
+        models: of each model the errors of every fold in the first round, then in the second, and so on; all models
+            have as many rounds.
+        costs: of each fold.
+    """
+    random = np.random.default_rng(seed)
+    by_fold = []
+    for runs in models:
+        found = [costs[t % len(costs)](errors)(np.arange(len(errors.gender))) for t, errors in enumerate(runs)]
+        by_fold.append(np.reshape(found, (-1, len(costs))).mean(axis=0))
+    return _shares(lambda: might_be(by_fold, random), resamples, len(models), report)
+
+
+def might_be(costs: Sequence[Floats], random: np.random.Generator) -> list[float]:
+    """Of each model a mean cost that other trainings might have given, from those that it had (n,).
+
+    Drawn from the t distribution that a mean of n normal values has around theirs; multivariate, from one draw for all
+    models that have as many, so that what is hard for all of them (a fold, say) does not look like a difference. With
+    one training it is what it was.
+    """
+    draws: dict[int, Floats] = {}
+    for n in sorted({len(values) for values in costs}):
+        weight = 0.0 if n == 1 else 1 / math.sqrt(n * random.chisquare(n - 1))
+        draws[n] = random.normal(size=n) * weight
+    return [float(values.mean() + (values - values.mean()) @ draws[len(values)]) for values in costs]
+
+
+def _shares(resample: Callable[[], list[float]], resamples: int, models: int, report: Report | None) -> list[float]:
+    """How often each model is the best; models that tie share the resample."""
+    won = np.zeros(models)
     for done in range(resamples):
-        faces = [resampled_faces(gender, random) for gender in genders]
-        drawn = {count: random.integers(count, size=count) for count in sorted({len(runs) for runs in models})}
-        means = np.empty(len(models))
-        for index, runs in enumerate(costs_of):
-            costs = widened(np.array([cost_of(faces[t % folds]) for t, cost_of in enumerate(runs)]))
-            means[index] = costs[drawn[len(runs)]].mean()
+        means = np.array(resample())
         best = means == means.min()
         won += best / best.sum()
         if report is not None:

@@ -33,6 +33,7 @@ class TaskWeights:
         self.kind = kind
         self.lambdas = dict(lambdas)
         self.log_variances = {task: torch.zeros((), device=device, requires_grad=True) for task in lambdas}
+        self.started = False
         self.optimizer = torch.optim.Adam(self.log_variances.values(), lr=VARIANCE_LR)
         self.sums = {task: torch.zeros((), device=device) for task in lambdas}
         self.epochs: list[dict[Task, float]] = []
@@ -52,13 +53,24 @@ class TaskWeights:
         if len(losses) == 1:
             return next(iter(losses.values()))
         if self.kind is LossWeighting.UNCERTAINTY:
+            self._start(losses)
             parts = [
                 (-self.log_variances[task]).exp() * self.lambdas[task] * loss + self.log_variances[task] / 2
                 for task, loss in losses.items()
-            ]
+                if self.lambdas[task]  # a task without weight has nothing to settle
+            ] or [0.0 * loss for loss in losses.values()]
         else:
             parts = [weights[task] * self.lambdas[task] * loss for task, loss in losses.items()]
         return torch.stack(parts).sum()
+
+    @torch.no_grad()
+    def _start(self, losses: Mapping[Task, Tensor]) -> None:
+        """Begin where the log-variances of the first batch's losses settle, which from 0 would take epochs to reach."""
+        if not self.started:
+            self.started = True
+            for task, loss in losses.items():
+                if self.lambdas[task]:
+                    self.log_variances[task].copy_((2 * self.lambdas[task] * loss).clamp_min(1e-6).log())
 
     def after_step(self, losses: Mapping[Task, Tensor], faces: int) -> None:
         """A step on so many faces has been made, and its gradients are still there."""
@@ -82,6 +94,7 @@ class TaskWeights:
         """What it remembers."""
         return {
             "log_variances": {str(task): float(value.detach()) for task, value in self.log_variances.items()},
+            "started": self.started,
             "optimizer": self.optimizer.state_dict(),
             "epochs": [{str(task): loss for task, loss in epoch.items()} for epoch in self.epochs],
         }
@@ -91,5 +104,6 @@ class TaskWeights:
         """Go on from what :meth:`state_dict` gave."""
         for task, value in self.log_variances.items():
             value.fill_(float(state["log_variances"][str(task)]))
+        self.started = bool(state["started"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epochs = [{Task(task): float(loss) for task, loss in epoch.items()} for epoch in state["epochs"]]

@@ -176,7 +176,7 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     except KeyboardInterrupt:
         say(f"interrupted; nothing that ended is lost. Go on with: {run.again}")
         raise
-    print_winners(winners, plan, len(materials.split.validation), decided)
+    print_winners(winners, plan, len(materials.split.validation), len(ledger.ranked()), decided)
     place = run.url() or run.path
     say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {place}")
     say(f"next: python scripts/final_test.py {shlex.quote(str(place))}      (opens the test split, once)")
@@ -190,6 +190,8 @@ def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus
     names = set(Plan.__dataclass_fields__) - {"space", "profile"}
     options = {key: value for key, value in given.items() if key in names}
     settled = settled_space(space, profile, settings)
+    if "race_rounds" in options and not options.get("race"):
+        raise UserError("--race-rounds: there is no race without --race N")
     if "sampler" in options:
         options["sampler"] = Sampler(options["sampler"])
     if options.get("sampler", Sampler.GRID if settled.cells else None) is Sampler.GRID:

@@ -187,3 +187,20 @@ def test_a_damaged_record_is_one_line_that_names_it(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"config\.json: not "):
         finished_record(tmp_path, RECORD)
+
+
+@pytest.mark.parametrize("change", [{}, {"lr": 0.5}])
+def test_a_record_of_an_older_version_lacks_settings_that_had_their_defaults_then(tmp_path, change):
+    config = config_from_flat({"lr": 0.25}).flat()
+    older = {key: value for key, value in config.items() if key not in ("weight_decay", "lr_schedule", "attention")}
+    record = {"model": "multitask", "epochs": 4, "config": config}
+    (tmp_path / "config.json").write_text(json.dumps({**record, "config": {**older, **change}, "best": {"epoch": 2}}))
+    assert (finished_record(tmp_path, record) == {"epoch": 2}) is (not change)
+    clear_other(tmp_path, record)
+    assert (tmp_path / "config.json").exists() is (not change)
+
+
+def test_a_record_with_settings_that_no_version_had_is_another_winners(tmp_path):
+    record = {"model": "multitask", "config": config_from_flat({}).flat()}
+    (tmp_path / "config.json").write_text(json.dumps({**record, "config": {"colour": "red"}, "best": {"epoch": 2}}))
+    assert finished_record(tmp_path, record) is None

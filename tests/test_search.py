@@ -142,6 +142,7 @@ BAD = [
     (["--space", "everything"], "unknown space 'everything'"),
     (["--space", "multitask", "--set", "widht=3"], "unknown setting 'widht'"),
     (["--space", "attention", "--set", "d_k=0"], "d_k must be an integer from 1 to 4096, got '0'"),
+    (["--space", "multitask", "--race-rounds", "2"], "--race-rounds: there is no race without --race N"),
     (["--space", "multitask", "--name", "../x"], "run name '../x'"),
     (["--space", "multitask", "--name", "taken"], "exists; choose another --name"),
     (["--resume", "nothing"], "no run here"),

@@ -1,14 +1,15 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 from sklearn.metrics import log_loss
 
 from core.metrics import FaceErrors, Predictions, Truth, baseline_scores, face_errors, relative_error, score
 from core.names import Architecture
 from core.retraining import Objective
-from core.standing import chances_of_best, cost_by, whole_cost
+from core.standing import chances_over_folds, chances_over_seeds, cost_by, might_be, whole_cost
 from search_spaces.catalogue import SPACES
 from tune.plan import Plan, Profile
 from tune.verdict import verdict
@@ -36,12 +37,12 @@ def noisy(mean, faces, seeds, face_sd=0.0, seed_sd=0.0, number=0):
 
 def test_a_model_that_is_better_on_every_face_with_every_seed_is_the_best():
     shared = noisy(20, 50, 3, face_sd=5)
-    assert chances_of_best([model(shared), model(shared - 0.1)], NME, 0, 200) == [0, 1]
+    assert chances_over_seeds([model(shared), model(shared - 0.1)], NME, 0, 200) == [0, 1]
 
 
 def test_equal_models_share_the_chance():
     same = noisy(20, 50, 1, face_sd=5)
-    assert chances_of_best([model(same)] * 4, NME, 0, 200) == pytest.approx([0.25] * 4)
+    assert chances_over_seeds([model(same)] * 4, NME, 0, 200) == pytest.approx([0.25] * 4)
 
 
 def test_the_chance_over_faces_is_that_of_a_normal_mean():
@@ -49,22 +50,60 @@ def test_the_chance_over_faces_is_that_of_a_normal_mean():
     one, other = noisy(20, faces, 1, face_sd=sd), noisy(20, faces, 1)  # the other is the same on each face
     women, men = one[0, ::2], one[0, 1::2]
     error = math.sqrt((women.var() + men.var()) / (2 * faces))
-    found = chances_of_best([model(one - difference), model(other)], NME, 1, 4000)[0]
+    found = chances_over_seeds([model(one - difference), model(other)], NME, 1, 4000)[0]
     assert found == pytest.approx(norm.cdf(difference / error), abs=0.03)
 
 
-def test_the_chance_over_seeds_widens_what_a_few_seeds_show():
-    seeds, difference, sd = 12, 0.5, 1.0
-    one, other = noisy(20, 40, seeds, seed_sd=sd), noisy(20, 40, seeds)
-    found = chances_of_best([model(one - difference), model(other)], NME, 1, 4000)[0]
-    assert found == pytest.approx(norm.cdf(difference / (sd / math.sqrt(seeds))), abs=0.03)
+def test_the_chance_over_seeds_is_that_of_students_t():
+    for seeds in (3, 12):
+        difference, sd = 0.5, 1.0
+        one, other = noisy(20, 40, seeds, seed_sd=sd), noisy(20, 40, seeds)
+        found = chances_over_seeds([model(one - difference), model(other)], NME, 1, 4000)[0]
+        assert found == pytest.approx(t.cdf(difference / (sd / math.sqrt(seeds)), seeds - 1), abs=0.03)
+
+
+def fold_models(means):
+    """Models whose NME of each fold, round by round, is given; folds differ in size."""
+    return [
+        [errors for row in rows for value, size in zip(row, (10, 14, 12), strict=True) for errors in [model(np.full((1, size), value))[0]]]
+        for rows in means
+    ]  # fmt: skip
+
+
+def test_the_chance_over_folds_is_students_t_of_the_paired_differences():
+    random = np.random.default_rng(0)
+    hard = random.normal(20, 5, 3)  # what is hard for both
+    one = np.stack([hard + random.normal(0, 1, 3) for _ in range(2)])
+    other = np.stack([hard + 0.6 + random.normal(0, 1, 3) for _ in range(2)])
+    differences = (other - one).mean(axis=0)
+    expected = t.cdf(differences.mean() / (differences.std(ddof=1) / math.sqrt(3)), 2)
+    found = chances_over_folds(fold_models([one, other]), [NME] * 3, 1, 4000)[0]
+    assert found == pytest.approx(expected, abs=0.03)
+
+
+def test_each_fold_is_measured_by_its_own_cost():
+    costs = [lambda _, k=k: lambda _: float(k) for k in range(3)]
+    better = [lambda _, k=k: lambda faces: k - float(len(faces) == 12) for k in range(3)]
+    assert chances_over_folds(fold_models([[[1, 1, 1]]]), costs, 0, 10) == [1.0]
+    models = [[model(np.full((1, size), 1.0))[0] for size in sizes] for sizes in ((10, 14, 10), (10, 14, 12))]
+    assert chances_over_folds(models, better, 0, 400)[1] > 0.5
+
+
+def test_of_two_equal_models_one_is_called_surely_the_best_as_seldom_as_it_should_be():
+    random = np.random.default_rng(3)
+    surely = 0
+    for _ in range(400):
+        models = [random.normal(size=5) for _ in range(2)]
+        won = np.mean([np.argmin(might_be(models, random)) for _ in range(300)])
+        surely += max(won, 1 - won) >= 0.95
+    assert surely / 400 == pytest.approx(0.10, abs=0.05)
 
 
 def test_the_same_seed_gives_the_same_chances():
     models = [model(noisy(20, 30, 2, 5, 1, number)) for number in range(3)]
-    assert chances_of_best(models, NME, 5, 100) == chances_of_best(models, NME, 5, 100)
-    assert chances_of_best(models, NME, 5, 100) != chances_of_best(models, NME, 6, 100)
-    assert sum(chances_of_best(models, NME, 5, 100)) == pytest.approx(1)
+    assert chances_over_seeds(models, NME, 5, 100) == chances_over_seeds(models, NME, 5, 100)
+    assert chances_over_seeds(models, NME, 5, 100) != chances_over_seeds(models, NME, 6, 100)
+    assert sum(chances_over_seeds(models, NME, 5, 100)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", ["relative_error", "val_gender_ce", "val_gender_auc", "val_nme_pct"])
@@ -142,14 +181,21 @@ PLAN = Plan(SPACES["joint"].to_json(), Profile.FAST)
         (
             {"multitask": None},
             [
-                "chosen among 16 trials by one training each, so another may be as good: "
-                "--top-k 3 retrains three and compares them"
+                "chosen among 12 trials by one training each, so another may be as good: "
+                "a search with --race 4, or with --top-k 3, compares the leaders"
             ],
         ),
     ],
 )
 def test_the_verdict_says_what_is_decided_and_what_is_a_tie(chances, said):
-    assert verdict(table(chances), PLAN, 45) == said
+    assert verdict(table(chances), PLAN, 45, 12) == said
+
+
+def test_where_nothing_else_could_have_been_chosen_nothing_is_advised():
+    lone = table({"multitask": None})
+    assert verdict(lone, PLAN, 45, 1) == []
+    assert verdict(lone, replace(PLAN, top_k=3), 45, 12) == []
+    assert verdict(lone, replace(PLAN, race=3), 45, 12) == []
 
 
 def test_the_chances_stand_in_the_winners_table_and_the_baseline_has_none():

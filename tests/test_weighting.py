@@ -35,6 +35,18 @@ def test_uncertainty_settles_where_each_tasks_weight_is_half_of_one_over_its_los
         assert weight == pytest.approx(1 / (2 * loss), rel=1e-3)
 
 
+@pytest.mark.parametrize("lambda1", [0.0, 1e-9])
+def test_a_task_that_counts_for_nothing_makes_no_loss_infinite(lambda1):
+    weights = TaskWeights(LossWeighting.UNCERTAINTY, {Task.GENDER: lambda1, Task.LANDMARKS: 1.0}, CPU)
+    last = [step(weights, 0.7, 0.05) for _ in range(9000)][-1]
+    assert math.isfinite(last)
+
+
+def test_uncertainty_begins_where_the_first_losses_would_settle():
+    weights = TaskWeights(LossWeighting.UNCERTAINTY, LAMBDAS, CPU)
+    assert step(weights, 2.0, 0.05) == pytest.approx(1 + math.log(2 * 3 * 2) / 2 + math.log(2 * 0.5 * 0.05) / 2)
+
+
 def test_dynamic_weight_average_is_the_papers_formula():
     weights = TaskWeights(LossWeighting.DWA, LAMBDAS, CPU)
     epochs = [(0.7, 0.2), (0.6, 0.05), (0.3, 0.04)]

@@ -11,7 +11,6 @@ from core.retraining import clear_leftovers, clear_other, finished_record
 from core.run_folder import RunFolder
 from tune.board import Board
 from tune.interrupt import Interrupt
-from tune.materials import Materials
 from tune.plan import Plan
 from tune.progress import Progress, clock
 from tune.recorder import RetrainRecorder, place_of
@@ -39,12 +38,12 @@ class Work:
     part: str
     """The folder of the run that they fill."""
     epochs: int
+    timeout: float | None
+    """Seconds without an epoch after which one of them hangs."""
     train: Run
 
 
-def train_jobs(
-    work: Work, jobs: list[dict[str, Any]], plan: Plan, run: RunFolder, materials: Materials, say: Say
-) -> None:
+def train_jobs(work: Work, jobs: list[dict[str, Any]], plan: Plan, run: RunFolder, say: Say) -> None:
     """Run jobs, and once more those that were lost with a worker before they began; says why some failed.
 
     Raises:
@@ -56,7 +55,7 @@ def train_jobs(
     patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
     patience(run.publish, run.path)  # before workers look for what they left there
     board = Board(run, plan.search_space())
-    recorder = RetrainRecorder(board, Silence(materials.trial_timeout))
+    recorder = RetrainRecorder(board, Silence(work.timeout))
     title = f"{work.title} {len(jobs)} model{'s' if len(jobs) > 1 else ''}"
     start, total = time.monotonic(), len(jobs) * work.epochs
     with (

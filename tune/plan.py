@@ -161,7 +161,9 @@ class Plan:
         return derived_seed(self.seed, TRIAL_SEEDS, number)
 
     def replicate_seed(self, replicate: int) -> int:
-        """The seed of a retraining; in a grid also that of trials, whose training it thus repeats and goes on with."""
+        """The seed of a retraining; in a grid also that of trials, whose training it thus repeats and (at a
+        constant rate) goes on with.
+        """
         return derived_seed(self.seed, RETRAIN_SEEDS, replicate)
 
     def all_folds(self) -> int:

@@ -2,7 +2,7 @@
 
 One validation part ranks trials partly by chance. The leaders of each kind of model are trained again on every fold,
 with the same seeds; after each round those that are hardly the best any more drop out, and a kind is decided once one
-is left or is the best with a probability of 95 %.
+is the best of those left with a probability of 95 %.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ import pandas as pd
 from core.atomic import write_text
 from core.config import config_from_flat
 from core.kept_predictions import read_predictions
-from core.metrics import FaceErrors, Predictions, Truth, face_errors
+from core.metrics import FaceErrors, Predictions, Truth, baseline_scores, face_errors
 from core.names import Architecture
 from core.patience import Patience, Say
 from core.retraining import finished_record
 from core.run_folder import RunFolder
-from core.standing import chances_of_best, cost_by
+from core.standing import chances_over_folds, cost_by
 from tune.engine import run_race
 from tune.jobs import Work, due_jobs, train_jobs
 from tune.ledger import Entry, Ledger
@@ -38,7 +38,7 @@ from tune.winners import Candidate, choose, ranked
 PART = "race"
 
 
-@dataclass
+@dataclass(eq=False)
 class Racer:
     """One of the leaders."""
 
@@ -50,9 +50,10 @@ class Racer:
     """Of each fold in the first round, then in the second, and so on."""
     scores: list[dict[str, Any]] = field(default_factory=list)
     """Metrics of each round's best epoch, means over folds."""
-    chance: float = 0.0
-    """Of being the best of those that were in the race with it last."""
+    chance: float | None = None
+    """Of being the best of those that it was compared with last; None before, and of one that failed since."""
     running: bool = True
+    failed: bool = False
 
 
 class Race:
@@ -73,11 +74,13 @@ class Race:
         self.kinds = {
             kind: members for kind in Architecture if len(members := [r for r in racers if r.kind is kind]) > 1
         }
-        folds = [validation for _, validation in materials.inputs[0].folds]
-        self.truths = [Truth(part.gender, part.landmarks) for part in folds]
-        cost = cost_by(plan.ranking(), materials.baseline()["nme_pct"])
-        assert cost is not None  # the plan has seen to that
-        self.cost = cost
+        self.judged = dict.fromkeys(self.kinds, 0)
+        """How many were compared last, of each kind."""
+        folds = [tuple(Truth(p.gender, p.landmarks) for p in pair) for pair in materials.inputs[0].folds]
+        self.truths = [validation for _, validation in folds]
+        means = [baseline_scores(train, validation)["nme_pct"] for train, validation in folds]
+        self.costs = [cost for mean in means if (cost := cost_by(plan.ranking(), mean)) is not None]
+        assert len(self.costs) == len(folds)  # the plan has seen to that
 
     def go(self) -> tuple[list[Candidate], list[str]]:
         """Run the rounds that are needed; whom to retrain, and what was decided, a sentence for each kind of model.
@@ -86,6 +89,9 @@ class Race:
             UserError: storage took nothing for too long.
             KeyboardInterrupt: somebody wanted an end.
         """
+        for one in choose(self.order, self.fixed, 1):
+            if one.architecture not in self.kinds:
+                self.say(f"no race of {one.architecture} trials: only one of them has a result")
         self.patience(lambda: self.run.fetch(PART), self.run.path)
         for number in range(self.plan.race_rounds):
             still = [racer for members in self._open() for racer in members]
@@ -100,18 +106,23 @@ class Race:
     def _open(self) -> list[list[Racer]]:
         """Those still in the race, of each kind that is not decided."""
         left = [[racer for racer in members if racer.running] for members in self.kinds.values()]
-        return [members for members in left if len(members) > 1 and max(r.chance for r in members) < SURE]
+        return [members for members in left if len(members) > 1 and max(r.chance or 0.0 for r in members) < SURE]
 
     def _round(self, number: int, racers: Sequence[Racer]) -> None:
         jobs = [self._job(racer, number) for racer in racers]
-        workload = replace(workload_of(self.plan, self.materials), folded=True, keep_predictions=True)
+        timeout = self.materials.trial_timeout
+        if timeout is not None and self.plan.folds == 1:
+            timeout *= len(self.truths)  # it was meant for an epoch on one part
+        workload = workload_of(self.plan, self.materials)
+        workload = replace(workload, folded=True, keep_predictions=True, timeout=timeout)
         train = partial(run_race, workload, self.materials.workers)
-        work = Work(f"race, round {number + 1} of at most {self.plan.race_rounds}:", PART, self.plan.epochs, train)
-        train_jobs(work, due_jobs(jobs), self.plan, self.run, self.materials, self.say)
+        title = f"race, round {number + 1} of at most {self.plan.race_rounds}:"
+        work = Work(title, PART, self.plan.epochs, timeout, train)
+        train_jobs(work, due_jobs(jobs), self.plan, self.run, self.say)
         for racer, job in zip(racers, jobs, strict=True):
             best = finished_record(Path(job["folder"]), job["record"])
             if best is None:  # it failed, which was said
-                racer.running, racer.chance = False, 0.0
+                racer.running, racer.failed, racer.chance = False, True, None
                 continue
             racer.scores.append(best)
             racer.errors += self._errors(Path(job["folder"]))
@@ -152,13 +163,14 @@ class Race:
         return found
 
     def _judge(self, members: Sequence[Racer]) -> None:
-        models = [racer.errors for racer in members]
-        folds = len(self.truths)
-        counter = Counter("race: comparing")
-        chances = chances_of_best(models, self.cost, self.plan.verdict_seed(), folds=folds, report=counter)
-        for racer, chance in zip(members, chances, strict=True):
-            racer.chance = chance
-            racer.running = chance > 1 - SURE
+        """Compare, and let drop out who is together the best with a probability of 5 % at most."""
+        models, counter = [racer.errors for racer in members], Counter("race: comparing")
+        chances = chances_over_folds(models, self.costs, self.plan.verdict_seed(), report=counter)
+        self.judged[members[0].kind] = len(members)
+        total = 0.0
+        for racer, chance in sorted(zip(members, chances, strict=True), key=lambda pair: pair[1]):
+            total += chance
+            racer.chance, racer.running = chance, total > 1 - SURE
 
     def table(self) -> pd.DataFrame:
         """``race.csv``: a row a racer, best first within its kind of model: means over rounds of means over folds."""
@@ -181,7 +193,7 @@ class Race:
 
     def _ordered(self, members: Sequence[Racer]) -> list[Racer]:
         """Best first: by chance, and those that dropped out earlier after those that dropped out later."""
-        return sorted(members, key=lambda racer: (not racer.running, -len(racer.scores), -racer.chance))
+        return sorted(members, key=lambda racer: (not racer.running, -len(racer.scores), -(racer.chance or 0.0)))
 
     def _candidates(self) -> list[Candidate]:
         raced = [racer.entry for members in self.kinds.values() for racer in self._ordered(members)]
@@ -189,10 +201,15 @@ class Race:
         return choose([*raced, *rest], self.fixed, self.plan.top_k)
 
     def _sentence(self, kind: Architecture) -> str:
-        ordered = self._ordered(self.kinds[kind])
-        chances = {f"trial {racer.entry.number}": racer.chance for racer in ordered if racer.running}
-        rounds, folds = max(len(racer.scores) for racer in ordered), len(self.truths)
-        known = f"{rounds} round{'s' if rounds > 1 else ''} on {folds} folds"
-        gone = len(ordered) - len(chances)
-        note = f"; {gone} dropped out, each with less than {1 - SURE:.2f}" if gone else ""
-        return sentence(f"race of {len(ordered)} {kind} trials", chances, len(ordered) - 1, known, note)
+        ordered, title = self._ordered(self.kinds[kind]), f"race of {len(self.kinds[kind])} {kind} trials"
+        rounds, failed = max(len(racer.scores) for racer in ordered), sum(racer.failed for racer in ordered)
+        last = [racer for racer in ordered if racer.chance is not None and len(racer.scores) == rounds]
+        gone = sum(not racer.running and not racer.failed and racer not in last for racer in ordered)
+        note = f"; {gone} dropped out before, together with less than {1 - SURE:.2f} a round" if gone else ""
+        note += f"; {failed} failed" if failed else ""
+        if len(last) < self.judged[kind] or len(last) < 2:  # a failure left nobody to compare the others with
+            left = ", ".join(f"trial {racer.entry.number}" for racer in ordered if racer.running)
+            return f"{title}: nothing was decided{note}" + (f"; left is {left}" if left else "")
+        chances = {f"trial {racer.entry.number}": racer.chance for racer in last if racer.chance is not None}
+        known = f"{rounds} round{'s' if rounds > 1 else ''} on {len(self.truths)} folds"
+        return sentence(title, chances, known, note)

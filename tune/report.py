@@ -11,9 +11,9 @@ from tune.verdict import verdict
 SHOWN = ("relative_error", "val_gender_auc", "val_gender_accuracy", "val_nme_pct", "val_fr10_pct")
 
 
-def print_winners(winners: pd.DataFrame, plan: Plan, faces: int, decided: Sequence[str]) -> None:
+def print_winners(winners: pd.DataFrame, plan: Plan, faces: int, trials: int, decided: Sequence[str]) -> None:
     """Validation scores of the winners as mean +- spread over seeds, beside what knowing nothing scores, and what that
-    decides; ``faces`` are in validation, ``decided`` is what a race said.
+    decides; ``faces`` are in validation, ``trials`` have a result, ``decided`` is what a race said.
     """
     epochs, seeds = plan.retrain_epochs, plan.retrain_seeds
     trained = f"{epochs} epoch{'s' if epochs > 1 else ''} with {seeds} seed{'s' if seeds > 1 else ''}"
@@ -23,7 +23,7 @@ def print_winners(winners: pd.DataFrame, plan: Plan, faces: int, decided: Sequen
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    sentences = [*decided, *verdict(winners, plan, faces)]
+    sentences = [*decided, *verdict(winners, plan, faces, trials)]
     print("", *sentences, *([""] if sentences else []), sep="\n", flush=True)
 
 

@@ -58,7 +58,8 @@ def retrain(
     patience(lambda: _save_backbone(run, materials), run.backbone)
     workload = workload_of(plan, materials)
     train = partial(run_retraining, workload, materials.workers)
-    train_jobs(Work("retraining", WINNERS, plan.retrain_epochs, train), due, plan, run, materials, say)
+    work = Work("retraining", WINNERS, plan.retrain_epochs, materials.trial_timeout, train)
+    train_jobs(work, due, plan, run, say)
     table = _rank(plan, run, materials, candidates, jobs)
     patience(lambda: write_text(run.winners, table.to_csv(index=False)), run.winners)
     return table

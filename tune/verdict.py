@@ -8,10 +8,11 @@ import pandas as pd
 from core.kept_predictions import NAME, read_predictions
 from core.metrics import Truth, face_errors
 from core.names import MEAN_FACE, TASKS, Architecture
-from core.standing import chances_of_best, cost_by
+from core.standing import chances_over_seeds, cost_by
 from tune.materials import Materials
 from tune.plan import Plan
 from tune.progress import Counter
+from tune.study import Sampler
 from tune.winners import CHANCE, Candidate
 
 SURE = 0.95
@@ -42,7 +43,7 @@ def chances_by_label(
         models = [
             [face_errors(read_predictions(folder, len(truth.gender)), truth) for folder in seeds] for seeds in places
         ]
-        shares = chances_of_best(models, cost, plan.verdict_seed(), report=Counter("comparing winners"))
+        shares = chances_over_seeds(models, cost, plan.verdict_seed(), report=Counter("comparing winners"))
         found |= {candidate.label: share for candidate, share in zip(group, shares, strict=True)}
     return found
 
@@ -55,21 +56,23 @@ def _rivals(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def verdict(winners: pd.DataFrame, plan: Plan, faces: int) -> list[str]:
+def verdict(winners: pd.DataFrame, plan: Plan, faces: int, trials: int) -> list[str]:
     """What the winners' table decides, a sentence for each group of rivals.
 
     Args:
         winners: as :func:`tune.winners.winners_table` makes it.
         faces: in validation.
+        trials: that were trained and ranked.
     """
     rows = winners[winners["model"] != MEAN_FACE].dropna(subset=[CHANCE])
     tasks = rows["architecture"].map(lambda name: " and ".join(TASKS[Architecture(name)]))
     sentences = [_decided(name, group, faces) for name, group in rows.groupby(tasks, sort=False)]
-    if not sentences and len(winners) == 2 and plan.ranking().name != "val_loss" and not plan.race:
+    lone = len(winners) == 2 and plan.top_k == 1 and not plan.race and plan.sampler is not Sampler.GRID
+    if lone and trials > 1 and plan.ranking().name != "val_loss":
         trained = "one training" if plan.folds == 1 else f"{plan.folds} folds"
         return [
-            f"chosen among {plan.trials} trials by {trained} each, so another may be as good: "
-            "--top-k 3 retrains three and compares them"
+            f"chosen among {trials} trials by {trained} each, so another may be as good: "
+            "a search with --race 4, or with --top-k 3, compares the leaders"
         ]
     return sentences
 
@@ -77,23 +80,20 @@ def verdict(winners: pd.DataFrame, plan: Plan, faces: int) -> list[str]:
 def _decided(tasks: str, group: pd.DataFrame, faces: int) -> str:
     seeds = int(group["seeds"].min())
     known = f"{faces} validation faces and {seeds} seed{'s' if seeds > 1 else ''}"
-    return sentence(f"retrained, {tasks}", dict(zip(group["model"], group[CHANCE], strict=True)), len(group) - 1, known)
+    return sentence(f"retrained, {tasks}", dict(zip(group["model"], group[CHANCE], strict=True)), known)
 
 
-def sentence(title: str, chances: Mapping[str, float], others: int, known: str, note: str = "") -> str:
+def sentence(title: str, chances: Mapping[str, float], known: str, note: str = "") -> str:
     """What chances of being the best decide.
 
     Args:
-        chances: by name, of those that are still in question.
-        others: how many the best one was compared with, in all.
+        chances: by name, of at least two that were compared.
         known: what they rest on, in a few words.
         note: what else is to be said of it.
     """
     ordered = sorted(chances.items(), key=lambda item: -item[1])
-    if not ordered:
-        return f"{title}: nothing was decided"
-    if len(ordered) == 1 or ordered[0][1] >= SURE:
-        rivals = "the other" if others == 1 else f"the {others} others"
+    if ordered[0][1] >= SURE:
+        rivals = "the other" if len(ordered) == 2 else f"the {len(ordered) - 1} others"
         return f"{title}: {ordered[0][0]} is better than {rivals} with probability {ordered[0][1]:.2f} ({known}{note})"
     total, tied = 0.0, []
     for name, chance in ordered:
