@@ -63,6 +63,8 @@ ADDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "weight decay 0.01": (BASE, {**MULTITASK, "weight_decay": 0.01}),
     "dropout 0.2": (BASE, {**MULTITASK, "dropout": 0.2}),
     "batches of 50": (BASE, {**MULTITASK, "batch_size": 50}),
+    "heatmap": (BASE, {**MULTITASK, "landmark_head": "heatmap"}),
+    "heatmap of block 4": (BASE, {**MULTITASK, "landmark_head": "heatmap", "heatmap_block": 4}),
     ATTENDING: (BASE, SELF),
     "own d_k": (ATTENDING, {**SELF, "d_k_landmarks": 64}),
     "values of 64": (ATTENDING, {**SELF, "d_v": 64}),
@@ -124,7 +126,7 @@ def main() -> None:
 
 def wanted(given: argparse.Namespace) -> list[Training]:
     """All trainings: what is asked for, and what that is compared with."""
-    names = given.only or list(ADDITIONS)
+    names = given.only or [name for name in ADDITIONS if name != "heatmap of block 4" or given.blocks < 5]
     names += [against for name in names for against in (ADDITIONS[name][0], BASE)]
     return [
         Training(name, rate, seed, ADDITIONS[name][1] | {"frozen_blocks": given.blocks}, given.epochs)

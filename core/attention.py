@@ -11,7 +11,7 @@ from torchvision.ops import SqueezeExcitation
 
 from core.config import ModelConfig
 from core.names import AttentionKind, Task
-from core.vgg import CHANNELS, POSITIONS
+from core.vgg import CHANNELS
 
 REDUCTION = 16  # of channels inside squeeze-and-excitation and CBAM, as in both papers
 SPATIAL_KERNEL = 7  # of CBAM, likewise
@@ -28,11 +28,9 @@ class Attention:
     """Of values, likewise."""
     heads: int = 1
 
-    def features(self) -> int:
-        """Numbers that come out for a face, and go into its complete head."""
-        if self.kind is AttentionKind.SELF:
-            return POSITIONS * self.heads * _share(self.d_v, self.heads)
-        return POSITIONS * CHANNELS
+    def channels(self) -> int:
+        """Numbers that come out for each position."""
+        return self.heads * _share(self.d_v, self.heads) if self.kind is AttentionKind.SELF else CHANNELS
 
     def module(self) -> nn.Module:
         """The layer."""

@@ -12,14 +12,17 @@ from typing import Any
 
 from core.errors import UserError
 from core.names import (
+    TASKS,
     Architecture,
     AttentionKind,
+    LandmarkHead,
     LandmarkLoss,
     LandmarkStart,
     LossWeighting,
     Optimizer,
     Precision,
     Schedule,
+    Task,
 )
 
 Check = Callable[[str, Any], Any]
@@ -139,6 +142,21 @@ class ModelConfig:
     """What the attention model has before each head; sizes and heads are those of self-attention."""
 
     landmark_start: LandmarkStart = checked(LandmarkStart.TORCH, one_of(LandmarkStart))
+
+    landmark_head: LandmarkHead = checked(LandmarkHead.REGRESSION, one_of(LandmarkHead))
+    """``head_width`` is that of complete heads; heatmaps have a width of their own."""
+
+    heatmap_block: int = checked(5, whole(4, 5))
+    """The convolution block that heatmaps are made from: 4 has 14 x 14 positions, 5 has 7 x 7."""
+
+    def __post_init__(self) -> None:
+        if self.heatmaps() == 4 and self.frozen_blocks == 5:
+            raise UserError("heatmap_block 4 needs frozen_blocks of at most 4, got 5: of block 4 nothing is left then")
+
+    def heatmaps(self) -> int | None:
+        """The block that heatmaps are made from; None where landmarks are plain regression, or there are none."""
+        has = self.landmark_head is LandmarkHead.HEATMAP and Task.LANDMARKS in TASKS[self.architecture]
+        return self.heatmap_block if has else None
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,13 @@ class LossWeighting(StrEnum):
     DWA = "dwa"
 
 
+class LandmarkHead(StrEnum):
+    """How landmarks are predicted: by a complete head's last layer, or as the mean place of a heatmap."""
+
+    REGRESSION = "regression"
+    HEATMAP = "heatmap"
+
+
 class AttentionKind(StrEnum):
     """What the attention model has before each head: ``core.attention`` says what each does."""
 

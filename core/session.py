@@ -204,4 +204,5 @@ def _model_of(model: ModelConfig, weights: Weights, mean_face: Tensor) -> FaceMo
         model.landmark_start,
         weights,
         mean_face,
+        model.heatmaps(),
     )

@@ -180,6 +180,7 @@ def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.de
             settings.head_width,
             settings.dropout,
             attention_of(settings),
+            settings.heatmaps(),
         )
     learned = read_learned(folder / "weights.safetensors", model.learned_tensors())
     started = {f"features.{name}": tensor for name, tensor in backbone.features.items()}

@@ -32,7 +32,9 @@ def tiny(**settings: Any) -> Config:
 def tiny_model(config: Config, seed: int) -> FaceModel:
     torch.manual_seed(seed)
     model = config.model
-    return FaceModel(model.architecture, model.frozen_blocks, model.head_width, model.dropout, attention_of(model))
+    return FaceModel(
+        model.architecture, model.frozen_blocks, model.head_width, model.dropout, attention_of(model), model.heatmaps()
+    )
 
 
 def curve(epochs: int = 3) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.additions import ADDITIONS, ATTENDING, BASE, Result, Training, measured, rows_of, wanted
 from core.config import config_from_flat
+from core.errors import UserError
 
 
 def given(**options):
@@ -25,6 +26,15 @@ def test_what_something_is_compared_with_is_trained_too():
     names = {training.name for training in wanted(given(only=["CBAM"]))}
     assert names == {"CBAM", ATTENDING, BASE}
     assert len(wanted(given(only=["CBAM"]))) == 3 * 2 * 2
+
+
+def test_what_needs_block_4_is_left_out_where_it_is_frozen_away_and_asked_for_is_an_error():
+    assert "heatmap of block 4" not in {training.name for training in wanted(given(blocks=5))}
+    [training, *_] = wanted(given(blocks=4, only=["heatmap of block 4"]))
+    assert training.record("fp32", "")["config"]["heatmap_block"] == 4
+    [training, *_] = wanted(given(blocks=5, only=["heatmap of block 4"]))
+    with pytest.raises(UserError, match="heatmap_block 4 needs frozen_blocks"):
+        training.record("fp32", "")
 
 
 def test_each_is_compared_at_its_own_best_rate_and_the_gain_is_in_percent_of_the_base():

@@ -4,15 +4,18 @@ import math
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from finished_run import tiny, tiny_model
 from photo_desk import CPU, LABELS, predict
 from safetensors.torch import load_file, save_file
 
 import core.onnx_file
+from core.onnx_file import Portable, export_onnx
 from core.run_folder import RunFolder
 from core.winner import load_model, read_backbone, read_winner
 
@@ -89,3 +92,32 @@ def test_an_export_without_its_packages_says_what_to_install(
         2,
         "error: --export: needs onnxruntime: pip install -c constraints.txt '.[onnx]'\n",
     )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"landmark_head": "heatmap", "heatmap_block": 4, "frozen_blocks": 3},
+        {"architecture": "attention", "attention_heads": 4, "d_k": 16, "d_v": 8, "landmark_head": "heatmap"},
+        {"architecture": "attention", "attention": "se"},
+        {"architecture": "attention", "attention": "cbam"},
+    ],
+)
+def test_every_kind_of_head_and_attention_can_be_exported(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Written only where another runtime agrees, here on five faces after two that it was traced with."""
+    model = tiny_model(tiny(**settings), 0)
+    torch.manual_seed(0)
+    for parameter in model.features.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.kaiming_normal_(parameter)
+        else:
+            torch.nn.init.zeros_(parameter)
+    random = np.random.default_rng(0)
+    faces = random.integers(0, 256, (5, 3, 224, 224), dtype=np.uint8)
+    apart = export_onnx(model, tmp_path / "model.onnx", {}, faces[:2])
+    assert max(apart.values()) < 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    with torch.no_grad():
+        expected = Portable(model)(torch.from_numpy(faces))
+    for found, right in zip(session.run(None, {"faces": faces}), expected, strict=True):
+        np.testing.assert_allclose(found, right.numpy(), atol=1e-4 * 224)

@@ -67,7 +67,12 @@ def _gigabytes(plan: PaperPlan) -> float:
         model = config_from_flat({**space.fixed, **papers_cell(step)}).model
         with torch.device("meta"):
             made = FaceModel(
-                model.architecture, model.frozen_blocks, model.head_width, model.dropout, attention_of(model)
+                model.architecture,
+                model.frozen_blocks,
+                model.head_width,
+                model.dropout,
+                attention_of(model),
+                model.heatmaps(),
             )
         learned = sum(tensor.numel() for tensor in made.learned_tensors().values())
         total += 4 * (plan.seeds * learned + parameter_count(made.features))  # float32
