@@ -34,8 +34,7 @@ from core.cache_folder import default_cache
 from core.config import config_from_flat
 from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import run_script
-from core.examples import Examples
-from core.folds import FoldedSession, fold_faces
+from core.folds import FoldedSession
 from core.kept_predictions import read_predictions, write_predictions
 from core.metrics import Floats, Truth, baseline_scores, cross_entropy, gender_margin, nme_per_face_pct
 from core.names import RELATIVE_ERROR, Precision
@@ -126,8 +125,8 @@ def main() -> None:
 
 def wanted(given: argparse.Namespace) -> list[Training]:
     """All trainings: what is asked for, and what that is compared with."""
-    names = given.only or [name for name in ADDITIONS if name != "heatmap of block 4" or given.blocks < 5]
-    names += [against for name in names for against in (ADDITIONS[name][0], BASE)]
+    asked = given.only or [name for name in ADDITIONS if name != "heatmap of block 4" or given.blocks < 5]
+    names = [*asked, *(against for name in asked for against in (ADDITIONS[name][0], BASE))]
     return [
         Training(name, rate, seed, ADDITIONS[name][1] | {"frozen_blocks": given.blocks}, given.epochs)
         for seed in range(given.seeds)
@@ -150,14 +149,15 @@ def measured(given: argparse.Namespace) -> list[Row]:
     device = device_at_hand()
     make_repeatable(device)
     precision = str(best_precision(device, default_cache()))
-    lab = Lab(given, load_material(given, [given.blocks], Precision(precision), device), device)
-    trainings, results = wanted(given), {}
+    material = load_material(given, [given.blocks], Precision(precision), device, folds=given.folds)
+    lab, trainings, results = Lab(given, material, device), wanted(given), {}
+    records = {training.key: training.record(precision, lab.digest) for training in trainings}
     start = time.monotonic()
     with Progress(
         lambda: f"{len(results)}/{len(trainings)} trainings on {given.folds} folds; {clock(time.monotonic() - start)}"
     ):
         for training in trainings:
-            results[training.key] = lab.result(training, training.record(precision, lab.digest))
+            results[training.key] = lab.result(training, records[training.key])
     return rows_of(trainings, results)
 
 
@@ -165,20 +165,14 @@ class Lab:
     """The faces in folds, and what was trained on them, kept in ``given.work``."""
 
     def __init__(self, given: argparse.Namespace, material: Material, device: torch.device) -> None:
-        faces = material.faces
         self.work, self.device, self.weights = given.work, device, material.weights
-        folds = fold_faces(material.split, faces.gender, faces.identity, given.folds, 0)
         inputs = material.inputs[given.blocks]
-        seen = np.sort(np.concatenate([material.split.train, material.split.validation]))
-        array = np.load(inputs.path, mmap_mode="r")
-
-        def part(chosen: Any) -> Examples:
-            return Examples(array, np.searchsorted(seen, chosen), faces.landmarks[chosen], faces.gender[chosen])
-
-        self.parts = [(part(train), part(validation)) for train, validation in folds]
-        order = np.concatenate([validation for _, validation in folds])
-        self.truth = Truth(faces.gender[order], faces.landmarks[order])
-        known = [faces.fingerprint, material.weights.digest, *(validation.tolist() for _, validation in folds)]
+        self.parts = inputs.fold_examples(np.load(inputs.path, mmap_mode="r"))
+        seen = [validation for _, validation in inputs.folds]
+        self.truth = Truth(
+            np.concatenate([part.gender for part in seen]), np.concatenate([part.landmarks for part in seen])
+        )
+        known = [material.faces.fingerprint, material.weights.digest, *(part.rows.tolist() for part in seen)]
         self.digest = hashlib.sha256(repr(known).encode()).hexdigest()
         self.mean_face_nme_pct = baseline_scores(self.truth, self.truth)["nme_pct"]
 

@@ -12,6 +12,7 @@ import torch
 from core.cache_folder import default_cache
 from core.examples import Examples
 from core.faces import Faces
+from core.folds import fold_faces
 from core.names import Precision
 from core.preparation import AUTO, DRAWN, Inputs, load_faces, load_weights, prepare_inputs
 from core.splits import Split, split_faces
@@ -51,13 +52,15 @@ def load_material(
     precision: Precision,
     device: torch.device,
     cache: Path | None = None,
+    folds: int = 1,
 ) -> Material:
     """Load or make everything; ``cache`` is the user's own unless another folder is named."""
     cache = cache or default_cache()
     faces = load_faces(given.data, given.faces, 0, cache, quiet)
     split = split_faces(faces.gender, faces.identity, 0)
     weights = load_weights(given.weights, faces, split, print, quiet)
-    inputs = prepare_inputs(faces, split, weights, blocks, precision, device, cache, quiet)
+    divided = fold_faces(split, faces.gender, faces.identity, folds, 0)
+    inputs = prepare_inputs(faces, split, weights, blocks, precision, device, cache, quiet, divided)
     return Material(given.data, faces, split, weights, inputs)
 
 

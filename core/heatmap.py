@@ -43,6 +43,7 @@ class HeatmapHead(nn.Module):
 
     def __init__(self, channels: int, side: int, dropout: float) -> None:
         super().__init__()
+        self.side = side
         self.layers = nn.Sequential(
             nn.Conv2d(channels, CHANNELS, 3, padding=1),
             nn.ReLU(inplace=True),
@@ -55,7 +56,9 @@ class HeatmapHead(nn.Module):
         self.usual = nn.Parameter(torch.zeros(len(LANDMARKS), 2 * side, 2 * side))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) -> landmarks (B, L, X)."""
+        """(B, C, H, W), or (B, P, C) as self-attention gives it, -> landmarks (B, L, X)."""
+        if features.ndim == 3:
+            features = features.transpose(1, 2).reshape(features.shape[0], features.shape[2], self.side, self.side)
         # Under autocast too: what a bfloat16 map holds is good to a hundredth of its logits, its sum is not.
         maps: Tensor = self.layers(features).float() + self.usual.float()
         return expectation(maps)

@@ -41,7 +41,7 @@ def learning_figure(
     lambdas differ, so does the unit. ``colour`` is that of all curves, where they are of one model.
     """
     rows, columns = len(metrics), len(curves)
-    figure = new_figure(min(max(3.4, 2.4 * columns), PAGE), 2.2 * rows + 0.5)
+    figure = new_figure(min(max(3.9, 2.4 * columns), PAGE), 2.2 * rows + 0.5)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
     for row, metric in enumerate(metrics):
         for column, (model, runs) in enumerate(curves.items()):

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from core.attention import Attention
+from core.attention import Attention, attention_of
+from core.config import ModelConfig
 from core.heatmap import HeatmapHead
 from core.names import LANDMARKS, TASKS, Architecture, AttentionKind, LandmarkStart, Task
 from core.vgg import BLOCK_ENDS, CHANNELS, POSITIONS, block_output_shape, normalised, vgg16_features
@@ -19,17 +20,48 @@ IMAGENET_WIDTH = 4096  # of the hidden layers of ImageNet's own head
 OUTPUTS: dict[Task, int] = {Task.GENDER: 2, Task.LANDMARKS: 2 * len(LANDMARKS)}
 
 
-def complete_head(inputs: int, width: int, outputs: int, dropout: float) -> nn.Sequential:
+class CompleteHead(nn.Sequential):
     """VGG-16's three fully connected layers with ``width`` hidden units; layers 0 and 3 are its hidden ones."""
-    return nn.Sequential(
-        nn.Linear(inputs, width),
-        nn.ReLU(inplace=True),
-        nn.Dropout(dropout),
-        nn.Linear(width, width),
-        nn.ReLU(inplace=True),
-        nn.Dropout(dropout),
-        nn.Linear(width, outputs),
-    )
+
+    def __init__(self, inputs: int, width: int, outputs: int, dropout: float) -> None:
+        super().__init__(
+            nn.Linear(inputs, width),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(width, width),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(width, outputs),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """All that is known of each face, in any shape, -> (B, outputs), in float32 under autocast too.
+
+        A bfloat16 landmark near the middle of the crop is only good to 0.9 px.
+        """
+        x = features.flatten(1)
+        *hidden, last = self
+        for layer in hidden:
+            x = layer(x)
+        with torch.autocast(x.device.type, enabled=False):
+            y: Tensor = last(x.float())
+        return y
+
+    @torch.no_grad()
+    def start_at(self, mean_face: Tensor) -> None:
+        """Make it predict ``mean_face`` (L, X) whatever its input, so that training starts at the baseline."""
+        last = self[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.zero_()
+        last.bias.copy_(mean_face.flatten())
+
+    @torch.no_grad()
+    def start_from(self, pretrained: Mapping[str, Tensor]) -> None:
+        """Start the hidden layers as ImageNet's own head, where that is given and has their shapes."""
+        hidden = {f"classifier.{i}.{kind}": getattr(self[i], kind) for i in (0, 3) for kind in ("weight", "bias")}
+        if all(name in pretrained and pretrained[name].shape == target.shape for name, target in hidden.items()):
+            for name, target in hidden.items():
+                target.copy_(pretrained[name])
 
 
 class FaceModel(nn.Module):
@@ -44,6 +76,7 @@ class FaceModel(nn.Module):
         attention: Mapping[Task, Attention],
         heatmap_block: int | None = None,
     ) -> None:
+        """``attention`` is each task's, for the attention model; ``heatmap_block`` is None for plain regression."""
         super().__init__()
         self.split = BLOCK_ENDS[frozen_blocks]
         self.heatmap_block = heatmap_block
@@ -57,7 +90,7 @@ class FaceModel(nn.Module):
             {
                 task: HeatmapHead(channels[task], block_output_shape(heatmap_block)[1], dropout)
                 if task is Task.LANDMARKS and heatmap_block
-                else complete_head(POSITIONS * channels[task], head_width, OUTPUTS[task], dropout)
+                else CompleteHead(POSITIONS * channels[task], head_width, OUTPUTS[task], dropout)
                 for task in tasks
             }
         )
@@ -71,17 +104,12 @@ class FaceModel(nn.Module):
     def forward(self, frozen_features: Tensor) -> dict[Task, Tensor]:
         """What leaves the frozen blocks -> gender logits (B, 2) and landmarks (B, L, X) as fractions of the crop."""
         between = max(self.split, BLOCK_ENDS[self.heatmap_block or 5])
-        x_map = self.features[self.split : between](frozen_features)
-        x_last = self.features[between:](x_map)
+        x_landmarks = self.features[self.split : between](frozen_features)
+        x_gender = self.features[between:](x_landmarks) if Task.GENDER in self.heads else x_landmarks
         outputs = {}
         for name, head in self.heads.items():
-            x_bchw = x_map if isinstance(head, HeatmapHead) else x_last
-            x = self.attention[name](x_bchw) if name in self.attention else x_bchw
-            if isinstance(head, HeatmapHead):
-                outputs[Task(name)] = head(_as_map(x, x_bchw))
-                continue
-            assert isinstance(head, nn.Sequential)
-            y = _in_float32(head[-1], head[:-1](x.flatten(1)))
+            x = x_landmarks if name == Task.LANDMARKS else x_gender
+            y = head(self.attention[name](x) if name in self.attention else x)
             outputs[Task(name)] = y.view(-1, len(LANDMARKS), 2) if name == Task.LANDMARKS else y
         return outputs
 
@@ -90,68 +118,39 @@ class FaceModel(nn.Module):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
 
-def _as_map(x: Tensor, like: Tensor) -> Tensor:
-    """What self-attention gives, (B, P, C), as a map again; a map as it is."""
-    return x if x.ndim == 4 else x.transpose(1, 2).reshape(x.shape[0], x.shape[2], *like.shape[2:])
+def unlearned(settings: ModelConfig) -> FaceModel:
+    """The model that a config describes, its convolutions uninitialised."""
+    return FaceModel(
+        settings.architecture,
+        settings.frozen_blocks,
+        settings.head_width,
+        settings.dropout,
+        attention_of(settings),
+        settings.heatmaps(),
+    )
 
 
-def _in_float32(layer: nn.Module, x: Tensor) -> Tensor:
-    """The last layer under autocast too: a bfloat16 landmark near the middle of the crop is only good to 0.9 px."""
-    with torch.autocast(x.device.type, enabled=False):
-        y: Tensor = layer(x.float())
-    return y
-
-
-def build_model(
-    architecture: Architecture,
-    frozen_blocks: int,
-    head_width: int,
-    dropout: float,
-    attention: Mapping[Task, Attention],
-    landmark_start: LandmarkStart,
-    pretrained: Weights,
-    mean_face: Tensor,
-    heatmap_block: int | None = None,
-) -> FaceModel:
+def build_model(settings: ModelConfig, pretrained: Weights, mean_face: Tensor) -> FaceModel:
     """A model ready to train.
 
     Args:
-        attention: of each task, for the attention model.
-        pretrained: where the convolutions start. ImageNet's own hidden layers start the heads where they are given
+        pretrained: where the convolutions start. ImageNet's own hidden layers start complete heads where they are given
             and fit (width 4096, no self-attention); else heads start as torch does.
         mean_face: the training set's mean landmarks, (L, X), fractions of the crop.
-        heatmap_block: the block that heatmaps of landmarks are made from; None for plain regression.
     """
-    model = FaceModel(architecture, frozen_blocks, head_width, dropout, attention, heatmap_block)
+    model = unlearned(settings)
     model.features.load_state_dict(pretrained.features)
     model.features.to(memory_format=torch.channels_last)
-    for name, head in model.heads.items():
-        # After self-attention heads read positions x d_v, in another order than ImageNet's.
-        attends = architecture is Architecture.ATTENTION and attention[Task(name)].kind is AttentionKind.SELF
-        if not attends and isinstance(head, nn.Sequential):
-            _start_from_imagenet(head, pretrained.tensors)
-    if landmark_start is LandmarkStart.MEAN_FACE and Task.LANDMARKS in model.heads:
+    # After self-attention heads read positions x d_v, in another order than ImageNet's.
+    if settings.architecture is not Architecture.ATTENTION or settings.attention is not AttentionKind.SELF:
+        for head in model.heads.values():
+            if isinstance(head, CompleteHead):
+                head.start_from(pretrained.tensors)
+    if settings.landmark_start is LandmarkStart.MEAN_FACE and Task.LANDMARKS in model.heads:
         head = model.heads[Task.LANDMARKS]
-        if isinstance(head, HeatmapHead):
-            head.start_at(mean_face)
-        else:
-            _start_at(head[-1], mean_face)  # type: ignore[index]  # a Sequential
+        assert isinstance(head, CompleteHead | HeatmapHead)
+        head.start_at(mean_face)
     return model
-
-
-@torch.no_grad()
-def _start_from_imagenet(head: nn.Sequential, pretrained: Mapping[str, Tensor]) -> None:
-    hidden = {f"classifier.{i}.{kind}": getattr(head[i], kind) for i in (0, 3) for kind in ("weight", "bias")}
-    if all(name in pretrained and pretrained[name].shape == target.shape for name, target in hidden.items()):
-        for name, target in hidden.items():
-            target.copy_(pretrained[name])
-
-
-@torch.no_grad()
-def _start_at(layer: nn.Linear, mean_face: Tensor) -> None:
-    """Make the last layer predict ``mean_face`` whatever its input, so that training starts at the baseline."""
-    layer.weight.zero_()
-    layer.bias.copy_(mean_face.flatten())
 
 
 def parameter_count(model: nn.Module) -> int:

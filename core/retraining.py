@@ -187,7 +187,6 @@ def checked_progress(state: dict[str, Any], session: Session) -> tuple[dict[str,
 
 def write_record(folder: Path, record: Mapping[str, Any], best: Mapping[str, float]) -> None:
     """Write ``config.json``, which says that all else in ``folder`` is there: what was trained, and its best epoch."""
-    folder.mkdir(parents=True, exist_ok=True)  # of a run under a URL, what it held may have been sent and removed
     write_text(folder / "config.json", json.dumps({**record, "best": best}, indent=2) + "\n")
 
 

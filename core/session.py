@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.attention import attention_of
-from core.config import Config, ModelConfig
+from core.config import Config
 from core.examples import Batch, BatchSource, Examples, mirrored
 from core.metrics import Predictions, baseline_scores, relative_error, score
-from core.models import FaceModel, build_model
-from core.names import CROP, RELATIVE_ERROR, LossWeighting, Precision, Schedule, Task
+from core.models import build_model
+from core.names import CROP, RELATIVE_ERROR, Precision, Schedule, Task
 from core.optimizers import build_optimizer, rate_at
 from core.prediction import equation_17, frozen_input, model_loss, predict, prediction_loss, task_losses, truth_of
 from core.seeds import derived_seed
@@ -71,7 +70,7 @@ class Session:
         self.mean_face_nme_pct = baseline_scores(truth_of(train), self.truth)["nme_pct"]
         torch.manual_seed(derived_seed(seed, 0))
         mean_fraction = torch.from_numpy(mean_face / np.float32(CROP))
-        self.model = _model_of(config.model, weights, mean_fraction).to(device)
+        self.model = build_model(config.model, weights, mean_fraction).to(device)
         training = config.training
         self.optimizer = build_optimizer(
             training.optimizer, self.model.learned_tensors().values(), training.lr, device, training.weight_decay
@@ -121,7 +120,6 @@ class Session:
         bf16 = self.config.training.precision is Precision.BF16
         self._set_rate()
         weights = self.weights.of_epoch()
-        fixed = self.config.training.loss_weighting is LossWeighting.FIXED
         self.model.train()
         total = torch.zeros((), device=self.device)
         for batch in self.train_source.batches(self.config.training.batch_size, order):
@@ -131,7 +129,7 @@ class Session:
                 outputs = self.model(frozen_input(self.model, shown.inputs))
             losses = self.losses(outputs, shown.landmarks, shown.gender)
             told = equation_17(losses, self.config.training)
-            loss = told if fixed else self.weights.combined(losses, weights)
+            loss = self.weights.combined(losses, told, weights)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
             self.optimizer.step()
             self.weights.after_step(losses, len(shown.gender))
@@ -192,17 +190,3 @@ class Session:
         if "weights" in state:  # an older version had none but fixed ones
             self.weights.load_state_dict(state["weights"])
         self.epoch = int(state["epoch"])
-
-
-def _model_of(model: ModelConfig, weights: Weights, mean_face: Tensor) -> FaceModel:
-    return build_model(
-        model.architecture,
-        model.frozen_blocks,
-        model.head_width,
-        model.dropout,
-        attention_of(model),
-        model.landmark_start,
-        weights,
-        mean_face,
-        model.heatmaps(),
-    )

@@ -48,10 +48,15 @@ class TaskWeights:
         shares = np.exp(ratios - ratios.max())
         return dict(zip(self.lambdas, (len(shares) * shares / shares.sum()).tolist(), strict=True))
 
-    def combined(self, losses: Mapping[Task, Tensor], weights: Mapping[Task, float]) -> Tensor:
-        """What a step minimises; ``weights`` are those :meth:`of_epoch` gave."""
-        if len(losses) == 1:
-            return next(iter(losses.values()))
+    def combined(self, losses: Mapping[Task, Tensor], told: Tensor, weights: Mapping[Task, float]) -> Tensor:
+        """What a step minimises.
+
+        Args:
+            told: the same losses by equation 17.
+            weights: those that :meth:`of_epoch` gave.
+        """
+        if len(losses) == 1 or self.kind is LossWeighting.FIXED:
+            return told
         if self.kind is LossWeighting.UNCERTAINTY:
             self._start(losses)
             parts = [

@@ -13,11 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from core.attention import attention_of
 from core.config import Config, config_from_flat, shown
 from core.errors import UserError
 from core.json_text import read_json
-from core.models import FaceModel
+from core.models import FaceModel, unlearned
 from core.names import MEAN_FACE, Architecture
 from core.preparation import Reporter
 from core.run_folder import RunFolder
@@ -172,16 +171,8 @@ def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.de
     Raises:
         UserError: the seed's weights are missing, damaged or of another model.
     """
-    settings = winner.config.model
     with torch.device("meta"):  # random heads of 120 million parameters each would only be overwritten
-        model = FaceModel(
-            settings.architecture,
-            settings.frozen_blocks,
-            settings.head_width,
-            settings.dropout,
-            attention_of(settings),
-            settings.heatmaps(),
-        )
+        model = unlearned(winner.config.model)
     learned = read_learned(folder / "weights.safetensors", model.learned_tensors())
     started = {f"features.{name}": tensor for name, tensor in backbone.features.items()}
     model.load_state_dict({**started, **learned}, assign=True)

@@ -10,11 +10,10 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from core.attention import attention_of
 from core.config import Config, config_from_flat
 from core.faces import Faces
 from core.metrics import Predictions
-from core.models import FaceModel
+from core.models import FaceModel, unlearned
 from core.names import MEAN_FACE
 from core.run_folder import RunFolder
 from core.splits import Split, write_split
@@ -31,10 +30,7 @@ def tiny(**settings: Any) -> Config:
 
 def tiny_model(config: Config, seed: int) -> FaceModel:
     torch.manual_seed(seed)
-    model = config.model
-    return FaceModel(
-        model.architecture, model.frozen_blocks, model.head_width, model.dropout, attention_of(model), model.heatmaps()
-    )
+    return unlearned(config.model)
 
 
 def curve(epochs: int = 3) -> pd.DataFrame:

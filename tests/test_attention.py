@@ -5,8 +5,8 @@ from torch import nn
 
 from core.attention import Attention, Cbam, SelfAttention, attention_of
 from core.config import config_from_flat
-from core.models import FaceModel
-from core.names import Architecture, AttentionKind, Task
+from core.models import unlearned
+from core.names import AttentionKind, Task
 
 
 def test_self_attention_is_equation_18():
@@ -92,7 +92,7 @@ def test_every_kind_of_attention_trains_and_gives_both_outputs(weights, activati
     assert any(name.startswith("attention.landmarks.") for name in run.learned_tensors())
     shapes = {task: out.shape for task, out in run.model(torch.rand(2, 512, 7, 7)).items()}
     assert shapes == {Task.GENDER: (2, 2), Task.LANDMARKS: (2, 5, 2)}
-    model = FaceModel(Architecture.ATTENTION, 5, 16, 0.5, attention_of(run.config.model))
+    model = unlearned(run.config.model)
     assert {name: t.shape for name, t in model.learned_tensors().items()} == {
         name: t.shape for name, t in run.learned_tensors().items()
     }

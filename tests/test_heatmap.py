@@ -3,11 +3,9 @@ import torch
 from finished_run import tiny_model
 from test_session import curve, session
 
-from core.attention import attention_of
 from core.config import config_from_flat
 from core.errors import UserError
 from core.heatmap import HeatmapHead, expectation, places
-from core.models import FaceModel
 from core.names import CROP, AttentionKind, LandmarkStart, Optimizer, Task
 from core.optimizers import build_optimizer
 
@@ -118,6 +116,6 @@ def test_block_4_behind_five_frozen_blocks_is_a_clear_error():
 
 def test_under_autocast_landmarks_come_out_in_float32():
     config = config_from_flat({"frozen_blocks": 5, "head_width": 8, "landmark_head": "heatmap"})
-    model = FaceModel(config.model.architecture, 5, 8, 0.0, attention_of(config.model), config.model.heatmaps()).eval()
+    model = tiny_model(config, 0).eval()
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         assert model(torch.rand(2, 512, 7, 7))[Task.LANDMARKS].dtype == torch.float32

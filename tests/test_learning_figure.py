@@ -67,3 +67,12 @@ def test_relative_errors_are_shown_from_0_to_just_above_knowing_nothing() -> Non
 def test_relative_errors_that_are_all_small_still_show_the_line_of_knowing_nothing() -> None:
     (axes,) = learning_figure({MULTITASK: [curve(0.4)]}, metrics=("relative_error",)).axes
     assert axes.get_ylim()[1] > 1
+
+
+@pytest.mark.parametrize("models", [[MULTITASK], [MULTITASK, ATTENTION]])
+def test_the_legend_lies_within_the_figure(models: list[Architecture]) -> None:
+    figure = learning_figure({model: [curve(1.0), curve(3.0)] for model in models})
+    figure.draw_without_rendering()
+    legend, page = figure.legends[0].get_window_extent(), figure.bbox
+    assert page.x0 < legend.x0
+    assert legend.x1 < page.x1

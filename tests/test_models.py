@@ -4,6 +4,7 @@ from torch import nn
 from torchvision.models import vgg16
 
 from core.attention import Attention
+from core.config import config_from_flat
 from core.models import FaceModel, build_model, parameter_count
 from core.names import Architecture, AttentionKind, LandmarkStart, Task
 from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
@@ -20,8 +21,8 @@ HIDDEN = {
 
 def build(weights, architecture, frozen_blocks=5, width=16, start=LandmarkStart.TORCH, d_k=8, **options):
     mean_face = torch.arange(10.0).reshape(5, 2) / 10
-    attention = dict.fromkeys(Task, Attention(d_k=d_k, d_v=d_k, **options))
-    return build_model(architecture, frozen_blocks, width, 0.5, attention, start, weights, mean_face)
+    settings = {"architecture": architecture, "frozen_blocks": frozen_blocks, "head_width": width, "d_k": d_k}
+    return build_model(config_from_flat({**settings, "landmark_start": start, **options}).model, weights, mean_face)
 
 
 def test_the_papers_multitask_model_has_two_complete_vgg_heads():
@@ -122,7 +123,7 @@ def test_imagenets_hidden_layers_never_start_a_head_behind_self_attention(weight
 @pytest.mark.parametrize("kind", [AttentionKind.SE, AttentionKind.CBAM])
 def test_they_do_start_one_behind_weighed_channels_which_stand_as_imagenets_do(weights, kind):
     with_head = Weights({**weights.tensors, **HIDDEN}, "", "")
-    head = build(with_head, Architecture.ATTENTION, kind=kind).heads["gender"]
+    head = build(with_head, Architecture.ATTENTION, attention=kind).heads["gender"]
     assert torch.equal(head[0].weight, HIDDEN["classifier.0.weight"])
 
 

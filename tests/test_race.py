@@ -221,7 +221,7 @@ def test_what_a_racer_leaves_is_whole_in_a_folder_and_under_a_url(tmp_path, monk
     session = FoldedSession(config_from_flat(fixed), [activations] * 2, weights, 3, torch.device("cpu"), 3)
     trial = object.__new__(RaceTrial)
     workload = SimpleNamespace(objective=Objective("relative_error"), epochs=3, keep_predictions=True)
-    trial.bench = SimpleNamespace(workload=workload, trial=lambda *_: session)
+    trial.bench = SimpleNamespace(workload=workload, trial=lambda *_: session)  # as setup makes it
     trial.reset_config({"job": job})
     rows = [trial._epoch() for _ in range(3)]
     assert [row["done"] for row in rows] == [False, False, True]

@@ -13,12 +13,11 @@ from benchmarks.step_limits import Limits
 from benchmarks.step_training import TrainingStep, whole_step
 from benchmarks.step_variants import EACH_ALONE, FORMS, MEANING, Change, Variant, obstacle, parse_variant
 from benchmarks.step_work import STATES, Product, learned_parameters, optimizer_bytes, products, products_seconds
-from core.attention import Attention
 from core.config import config_from_flat
 from core.errors import UserError
 from core.examples import Examples
-from core.models import FaceModel
-from core.names import Architecture, Optimizer, Precision, Task
+from core.models import FaceModel, unlearned
+from core.names import Architecture, Optimizer, Precision
 from core.optimizers import OPTIMIZERS, build_optimizer
 from core.prediction import frozen_input
 from core.session import Session
@@ -29,17 +28,19 @@ SETTINGS = {"frozen_blocks": 5, "head_width": 16, "precision": "fp32", "landmark
 SAME = {"dropout": 0.0, "batch_size": 60}  # all faces in one batch: their order does not matter
 
 
+def faces_model(architecture: Architecture, blocks: int, width: int) -> FaceModel:
+    settings = {"architecture": architecture, "frozen_blocks": blocks, "head_width": width}
+    return unlearned(config_from_flat(settings).model)
+
+
 def model_of(architecture: Architecture, blocks: int, width: int) -> FaceModel:
     with torch.device("meta"):
-        return FaceModel(architecture, blocks, width, 0.5, dict.fromkeys(Task, Attention())).to("meta")
+        return faces_model(architecture, blocks, width).to("meta")
 
 
 def counted_macs(architecture: Architecture, blocks: int, width: int, inputs: torch.Tensor) -> int:
     """What torch counts in a step without computing it; a multiply-add is two operations."""
-    model, counter = (
-        FaceModel(architecture, blocks, width, 0.5, dict.fromkeys(Task, Attention())),
-        FlopCounterMode(display=False),
-    )
+    model, counter = faces_model(architecture, blocks, width), FlopCounterMode(display=False)
     with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH), counter:
         outputs = model(frozen_input(model, inputs))
         sum(output.sum() for output in outputs.values()).backward()

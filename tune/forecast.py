@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import torch
 
-from core.attention import attention_of
 from core.config import config_from_flat
-from core.models import FaceModel, parameter_count
+from core.models import parameter_count, unlearned
 from search_spaces.grid import grid_of
 from search_spaces.paper import PAPER_CHOICES
 from tune.estimate import seconds_per_epoch
@@ -66,14 +65,7 @@ def _gigabytes(plan: PaperPlan) -> float:
         space = plan.step_plan(step, PAPER_CHOICES).search_space()
         model = config_from_flat({**space.fixed, **papers_cell(step)}).model
         with torch.device("meta"):
-            made = FaceModel(
-                model.architecture,
-                model.frozen_blocks,
-                model.head_width,
-                model.dropout,
-                attention_of(model),
-                model.heatmaps(),
-            )
+            made = unlearned(model)
         learned = sum(tensor.numel() for tensor in made.learned_tensors().values())
         total += 4 * (plan.seeds * learned + parameter_count(made.features))  # float32
     return total / 1e9

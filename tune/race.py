@@ -74,8 +74,6 @@ class Race:
         self.kinds = {
             kind: members for kind in Architecture if len(members := [r for r in racers if r.kind is kind]) > 1
         }
-        self.judged = dict.fromkeys(self.kinds, 0)
-        """How many were compared last, of each kind."""
         folds = [tuple(Truth(p.gender, p.landmarks) for p in pair) for pair in materials.inputs[0].folds]
         self.truths = [validation for _, validation in folds]
         means = [baseline_scores(train, validation)["nme_pct"] for train, validation in folds]
@@ -166,7 +164,6 @@ class Race:
         """Compare, and let drop out who is together the best with a probability of 5 % at most."""
         models, counter = [racer.errors for racer in members], Counter("race: comparing")
         chances = chances_over_folds(models, self.costs, self.plan.verdict_seed(), report=counter)
-        self.judged[members[0].kind] = len(members)
         total = 0.0
         for racer, chance in sorted(zip(members, chances, strict=True), key=lambda pair: pair[1]):
             total += chance
@@ -207,7 +204,7 @@ class Race:
         gone = sum(not racer.running and not racer.failed and racer not in last for racer in ordered)
         note = f"; {gone} dropped out before, together with less than {1 - SURE:.2f} a round" if gone else ""
         note += f"; {failed} failed" if failed else ""
-        if len(last) < self.judged[kind] or len(last) < 2:  # a failure left nobody to compare the others with
+        if len(last) < 2:  # a failure left nobody to compare the others with
             left = ", ".join(f"trial {racer.entry.number}" for racer in ordered if racer.running)
             return f"{title}: nothing was decided{note}" + (f"; left is {left}" if left else "")
         chances = {f"trial {racer.entry.number}": racer.chance for racer in last if racer.chance is not None}

@@ -131,12 +131,14 @@ class SearchTrial(ray_tune.Trainable):
     def _epoch(self) -> dict[str, Any]:
         if self.session is None:
             self.session = self.bench.trial(self.job["parameters"], self.job["seed"])
+            if self.bench.workload.keep_predictions:
+                self.outpost = Outpost(self.job)
         metrics = self.session.run_epoch()
         workload = self.bench.workload
         cost = workload.objective.cost(metrics)
         if workload.keep_predictions and (not self.best or cost < workload.objective.cost(self.best)):
             self.best = metrics
-            outpost, predictions = Outpost(self.job), self.session.predictions
+            outpost, predictions = self.outpost, self.session.predictions
             outpost.patience(lambda: write_predictions(outpost.path, predictions), outpost.path)
             outpost.send()
         return {**metrics, "done": self.session.epoch >= workload.epochs}
@@ -152,10 +154,10 @@ class RaceTrial(SearchTrial):
     def _epoch(self) -> dict[str, Any]:
         result = super()._epoch()
         if result["done"]:
-            outpost = Outpost(self.job)
-            outpost.patience(lambda: write_record(outpost.path, self.job["record"], self.best), outpost.path)
-            outpost.send()
-            outpost.clear()
+            place = self.outpost.path
+            self.outpost.patience(lambda: write_record(place, self.job["record"], self.best), place)
+            self.outpost.send()
+            self.outpost.clear()
         return result
 
 
