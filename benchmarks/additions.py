@@ -26,6 +26,7 @@ from benchmarks.material import RESULTS, add_material_options, load_material
 from benchmarks.process import in_fresh_process
 from benchmarks.record import append_rows
 from benchmarks.table import Row, text_table
+from core.augmentation import augmentation_of
 from core.bootstrap import twofold_difference
 from core.cache_folder import default_cache
 from core.config import config_from_flat
@@ -85,7 +86,10 @@ def measured(given: argparse.Namespace) -> list[Row]:
     device = device_at_hand()
     make_repeatable(device)
     precision = str(best_precision(device, default_cache()))
-    material = load_material(given, [given.blocks], Precision(precision), device, folds=given.folds)
+    configs = [config_from_flat(settings_of(name, given.blocks)) for name in names]
+    augmentations = {augmentation for config in configs if (augmentation := augmentation_of(config.data)) is not None}
+    blocks, folds = [given.blocks], given.folds
+    material = load_material(given, blocks, Precision(precision), device, folds=folds, augmentations=augmentations)
     lab = Lab(given, material, device, precision)
     tried = len(given.rates) if len(given.rates) > 1 else 0
     start, total = time.monotonic(), len(names) * (tried + given.seeds)

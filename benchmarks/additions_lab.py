@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.additions_list import settings_of
 from benchmarks.material import Material
+from core.augmentation import augmentation_of
 from core.config import config_from_flat
 from core.folds import FoldedSession
 from core.kept_predictions import read_predictions, write_predictions
@@ -57,8 +58,8 @@ class Lab:
 
     def __init__(self, given: argparse.Namespace, material: Material, device: torch.device, precision: str) -> None:
         self.given, self.device, self.precision, self.weights = given, device, precision, material.weights
-        inputs = material.inputs[given.blocks]
-        self.parts = inputs.fold_examples(np.load(inputs.path, mmap_mode="r"))
+        self.inputs = material.inputs[given.blocks]
+        self.parts = self.inputs.fold_examples()
         known = [material.faces.fingerprint, material.weights.digest, *(part.rows.tolist() for _, part in self.parts)]
         self.digest = hashlib.sha256(repr(known).encode()).hexdigest()
         self.done, self.doing = 0, ""
@@ -92,7 +93,7 @@ class Lab:
 
     def _train(self, training: Training, record: dict[str, Any], folder: Path) -> dict[str, Any]:
         config, seed = config_from_flat(record["config"]), derived_seed(training.seed, 1)
-        parts = self.parts[: training.folds]
+        parts = self.inputs.fold_examples(augmentation_of(config.data))[: training.folds]
         session = FoldedSession(config, parts, self.weights, seed, self.device, training.epochs)
         best: dict[str, Any] = {}
         seconds = []

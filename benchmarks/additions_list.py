@@ -14,6 +14,9 @@ MULTITASK = {
 SELF = {**MULTITASK, "architecture": "attention", "d_k": 256}
 ADDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
     BASE: (BASE, MULTITASK),
+    "mirrored": (BASE, {**MULTITASK, "flip": True}),
+    "augmentation 0.5": (BASE, {**MULTITASK, "flip": True, "augmentation": 0.5}),
+    "augmentation 1": (BASE, {**MULTITASK, "flip": True, "augmentation": 1.0}),
     "uncertainty": (BASE, {**MULTITASK, "loss_weighting": "uncertainty"}),
     "dwa": (BASE, {**MULTITASK, "loss_weighting": "dwa"}),
     "cosine": (BASE, {**MULTITASK, "lr_schedule": "cosine"}),

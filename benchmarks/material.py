@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from core.augmentation import Augmentation
 from core.cache_folder import default_cache
 from core.examples import Examples
 from core.faces import Faces
@@ -34,8 +34,7 @@ class Material:
 
     def examples(self, blocks: int) -> tuple[Examples, Examples]:
         """Train and validation examples of a number of frozen blocks."""
-        given = self.inputs[blocks]
-        return given.examples(np.load(given.path, mmap_mode="r"))
+        return self.inputs[blocks].examples()
 
 
 def add_material_options(parser: argparse.ArgumentParser, weights: str = AUTO) -> None:
@@ -53,6 +52,7 @@ def load_material(
     device: torch.device,
     cache: Path | None = None,
     folds: int = 1,
+    augmentations: Collection[Augmentation] = (),
 ) -> Material:
     """Load or make everything; ``cache`` is the user's own unless another folder is named."""
     cache = cache or default_cache()
@@ -60,7 +60,7 @@ def load_material(
     split = split_faces(faces.gender, faces.identity, 0)
     weights = load_weights(given.weights, faces, split, print, quiet)
     divided = fold_faces(split, faces.gender, faces.identity, folds, 0)
-    inputs = prepare_inputs(faces, split, weights, blocks, precision, device, cache, quiet, divided)
+    inputs = prepare_inputs(faces, split, weights, blocks, precision, device, cache, quiet, divided, augmentations)
     return Material(given.data, faces, split, weights, inputs)
 
 

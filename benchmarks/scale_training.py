@@ -97,7 +97,7 @@ def learn(pickled: bytes, epochs: int, precision: str) -> list[float]:
 def opened(pickled: bytes) -> tuple[Examples, Examples]:
     """Train and validation examples; pickled, because a worker gets labels by pickle and arrays by their path."""
     inputs: Inputs = pickle.loads(pickled)
-    return inputs.examples(np.load(inputs.path, mmap_mode="r"))
+    return inputs.examples()
 
 
 def read(part: Examples) -> None:

@@ -1,6 +1,6 @@
 """What leaves the frozen blocks, computed once per machine and shared by every trial.
 
-Without augmentation a face gives the same activations in every epoch and trial. They are kept as one memory-mapped
+The same picture of a face gives the same activations in every epoch and trial. They are kept as one memory-mapped
 array, named by all that determines it: faces, weights, number of frozen blocks, precision and kind of device.
 """
 
@@ -8,7 +8,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,14 @@ from core.weights import Weights
 
 EXTRACTION_BATCH = 16
 _VERSION = 2
+
+
+class Images(Protocol):
+    """Pictures by number."""
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """uint8, (B, 3, 224, 224)."""
+
 
 Progress = Callable[[int, int], None]
 """Called with how many of how many are done."""
@@ -42,7 +50,7 @@ def activations_bytes(faces: int, blocks: int, precision: Precision) -> int:
 
 
 def frozen_activations(
-    images: NDArray[np.uint8],
+    images: Images,
     rows: NDArray[np.int64],
     fingerprint: str,
     weights: Weights,
@@ -55,7 +63,7 @@ def frozen_activations(
     """Compute the activations of ``images[rows]`` after the first ``blocks`` blocks, or find them in ``cache``.
 
     Args:
-        images: uint8, (N, 3, 224, 224).
+        images: an array, uint8, (N, 3, 224, 224), or what gives such for row numbers.
         rows: which of them, in which order.
         fingerprint: of the images.
         blocks: 1-5.
@@ -94,7 +102,7 @@ def _check_room(cache: Path, faces: int, blocks: int, precision: Precision) -> N
 
 @torch.inference_mode()
 def _extract(
-    images: NDArray[np.uint8],
+    images: Images,
     rows: NDArray[np.int64],
     weights: Weights,
     blocks: int,

@@ -3,13 +3,12 @@
 Every error names the key, the value and the rule. Builders unpack configs; parts of the model take plain arguments.
 """
 
-import re
-import reprlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from core.checks import Check, checked, number, one_of, shown, switch, whole
 from core.errors import UserError
 from core.names import (
     TASKS,
@@ -25,78 +24,6 @@ from core.names import (
     Task,
 )
 
-Check = Callable[[str, Any], Any]
-
-
-def shown(value: Any) -> str:
-    """A wrong value for a message: its beginning and its end, where it is long."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # Python writes no integer of more than 4300 digits
-        return "a number of too many digits"
-
-
-def _text(value: Any) -> str:
-    """The value as text; nothing where it is too long or too deep to be a setting."""
-    try:
-        return str(value)
-    except (ValueError, RecursionError):
-        return ""
-
-
-def whole(low: int, high: int) -> Check:
-    """A check for an integer in ``[low, high]``."""
-
-    def check(key: str, value: Any) -> int:
-        text = _text(value)
-        # Ten digits hold every bound; int() alone would take spaces, underscores and other scripts' digits too.
-        if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,10}", text) or not low <= int(text) <= high:
-            raise UserError(f"{key} must be an integer from {low} to {high}, got {shown(value)}")
-        return int(text)
-
-    return check
-
-
-def number(low: float, high: float) -> Check:
-    """A check for a finite number in ``[low, high]``."""
-
-    def check(key: str, value: Any) -> float:
-        try:
-            result = float("nan") if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            result = float("nan")
-        if not low <= result <= high:  # false for NaN too
-            raise UserError(f"{key} must be a number from {low:g} to {high:g}, got {shown(value)}")
-        return result
-
-    return check
-
-
-def one_of(choices: type[StrEnum]) -> Check:
-    """A check for a member of an enum, given as the member or its value."""
-
-    def check(key: str, value: Any) -> StrEnum:
-        try:
-            return choices(value)
-        except ValueError:
-            raise UserError(f"{key} must be one of {', '.join(choices)}, got {shown(value)}") from None
-
-    return check
-
-
-def switch(key: str, value: Any) -> bool:
-    """A check for a boolean, given as one or as the words true and false."""
-    words = {"true": True, "false": False}
-    word = _text(value).lower()
-    if word not in words:
-        raise UserError(f"{key} must be true or false, got {shown(value)}")
-    return words[word]
-
-
-def checked(default: Any, check: Check) -> Any:
-    """A dataclass field with its default and the check that any other value must pass."""
-    return field(default=default, metadata={"check": check})
-
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -107,8 +34,14 @@ class DataConfig:
     on the same faces leaves the same test faces unseen."""
 
     flip: bool = checked(False, switch)
-    """Mirror each training face with probability 1/2 (left and right landmarks change places). Turns off
-    the activation cache, because inputs then differ from epoch to epoch."""
+    """Mirror each training face with probability 1/2 (left and right landmarks change places)."""
+
+    augmentation: float = checked(0.0, number(0.0, 1.0))
+    """How much training faces are turned, scaled, shifted, lit otherwise and covered (:mod:`core.augmentation`)."""
+
+    views: int = checked(8, whole(1, 64))
+    """How many changed versions of each training face are computed once, where blocks are frozen and the activation
+    cache is on; each epoch draws one of them or the face itself. Elsewhere each epoch changes faces anew."""
 
 
 @dataclass(frozen=True)

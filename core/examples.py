@@ -8,7 +8,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.names import CROP, MIRRORED
+from core.names import CROP
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Changed versions of the N faces of a part, K of each, as what leaves the frozen blocks."""
+
+    inputs: NDArray[np.generic]
+    """(M, C, H, W), as of :class:`Examples`."""
+    rows: NDArray[np.int64]
+    """(N, K), where they stand in ``inputs``."""
+    landmarks: NDArray[np.float32]
+    """(N, K, 5, 2), crop pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +36,8 @@ class Examples:
     """(N, 5, 2), crop pixels."""
     gender: NDArray[np.int64]
     """(N,), 1 for a man."""
+    views: Views | None = None
+    """What training may show instead; predictions are of the faces themselves."""
 
     def __len__(self) -> int:
         return len(self.gender)
@@ -44,20 +58,12 @@ def as_tensor(array: NDArray[np.generic]) -> Tensor:
     return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
 
 
-def mirrored(inputs: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
-    """Faces (B, 3, H, W) and their landmarks (B, 5, 2; fractions) seen in a mirror; left and right change places."""
-    flipped = landmarks[:, list(MIRRORED)].clone()
-    # Pixel x has its centre at x: the first and the last column, 0 and CROP - 1, change places.
-    flipped[..., 0] = (CROP - 1) / CROP - flipped[..., 0]
-    return inputs.flip(-1), flipped
-
-
 class BatchSource:
     """Batches of one part of the split on one device.
 
     On a GPU the whole part is copied there once if it takes at most a quarter of the free memory (of the share of
     ``beside`` such parts, where there are more), so that training never waits for copies; else, and on the CPU, each
-    batch is gathered from the shared arrays.
+    batch is gathered from the shared arrays. Views are always gathered.
     """
 
     def __init__(self, examples: Examples, device: torch.device, beside: int = 1) -> None:
@@ -80,6 +86,18 @@ class BatchSource:
         else:
             inputs = as_tensor(self.examples.inputs[self.examples.rows[indices]]).to(self.device)
         return Batch(inputs, self.landmarks[where], self.gender[where])
+
+    def gather_views(self, indices: NDArray[np.int64], chosen: NDArray[np.int64]) -> Batch:
+        """The same faces, of each the view ``chosen`` (B,) from 1 to K, or itself for 0."""
+        views = self.examples.views
+        assert views is not None
+        batch, other = self.gather(indices), np.flatnonzero(chosen)
+        if len(other):
+            which = indices[other], chosen[other] - 1
+            place = torch.from_numpy(other).to(self.device)
+            batch.inputs[place] = as_tensor(views.inputs[views.rows[which]]).to(self.device)
+            batch.landmarks[place] = torch.from_numpy(views.landmarks[which] / np.float32(CROP)).to(self.device)
+        return batch
 
     def batches(self, size: int, order: NDArray[np.int64] | None = None) -> Iterator[Batch]:
         """All faces in ``order`` (default: as stored), ``size`` at a time."""

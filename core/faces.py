@@ -17,7 +17,7 @@ from core import synthetic
 from core.annotations import read_annotations
 from core.atomic import new_folder, write_text
 from core.celeba import annotation_files, image_folder, read_celeba, scan_images
-from core.config import whole
+from core.checks import whole
 from core.crop import RESIZED
 from core.decoding import decode_images
 from core.errors import UserError

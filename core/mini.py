@@ -18,7 +18,7 @@ from core.celeba import (
     CelebA,
     read_celeba,
 )
-from core.config import whole
+from core.checks import whole
 from core.crop import check_landmarks, read_face
 from core.errors import UserError
 

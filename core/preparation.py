@@ -1,15 +1,16 @@
 """Everything a search or a test needs before the first step: faces, split, weights, activations."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.activations import frozen_activations
-from core.examples import Examples
+from core.activations import Images, frozen_activations
+from core.augmentation import Augmentation, ChangedFaces
+from core.examples import Examples, Views
 from core.faces import Faces, load_celeba_faces, load_drawn_faces
 from core.folds import Folds
 from core.names import Precision
@@ -25,6 +26,7 @@ from core.weights import (
 DRAWN = "drawn"
 AUTO, IMAGENET, RANDOM = "auto", "imagenet", "random"  # weights that are no file
 CALIBRATION_FACES = 64
+VIEW_SEED, VIEWS_VERSION = 0, 1  # of changed faces that are kept; the version is of how they are changed
 
 Say = Callable[[str], None]
 Reporter = Callable[[str], Callable[[int, int], None]]
@@ -77,6 +79,24 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
+class ViewFile:
+    """Views of all faces of a file of activations, those of each in a row."""
+
+    path: Path
+    landmarks: NDArray[np.float32]
+    """(faces, K, 5, 2), crop pixels."""
+
+
+Opener = Callable[[Path], NDArray[np.generic]]
+
+
+def mapped(path: Path) -> NDArray[np.generic]:
+    """The array of a ``.npy`` file, read from the disk as it is used."""
+    array: NDArray[np.generic] = np.load(path, mmap_mode="r")
+    return array
+
+
+@dataclass(frozen=True, eq=False)
 class Inputs:
     """What models with some number of frozen blocks read."""
 
@@ -87,17 +107,63 @@ class Inputs:
     folds: tuple[tuple[Part, Part], ...] = ()
     """Train and validation of each fold, where trials are cross-validated."""
 
-    def examples(self, array: NDArray[np.generic]) -> tuple[Examples, Examples]:
-        """Train and validation examples over the file's array, without copying it."""
-        return _over(array, self.train), _over(array, self.validation)
+    views: Mapping[Augmentation, ViewFile] = field(default_factory=dict)
+    """Changed versions of all these faces, of each augmentation that models may ask for."""
 
-    def fold_examples(self, array: NDArray[np.generic]) -> list[tuple[Examples, Examples]]:
+    def examples(self, augmentation: Augmentation | None = None, opened: Opener = mapped) -> tuple[Examples, Examples]:
+        """Train and validation examples over the files' arrays, without copying them.
+
+        Args:
+            augmentation: whose views training shows, where inputs are activations.
+            opened: gives the array of a file.
+        """
+        return self._over(self.train, augmentation, opened), self._over(self.validation, None, opened)
+
+    def fold_examples(
+        self, augmentation: Augmentation | None = None, opened: Opener = mapped
+    ) -> list[tuple[Examples, Examples]]:
         """The same of each fold."""
-        return [(_over(array, train), _over(array, validation)) for train, validation in self.folds]
+        return [
+            (self._over(train, augmentation, opened), self._over(validation, None, opened))
+            for train, validation in self.folds
+        ]
+
+    def _over(self, part: Part, augmentation: Augmentation | None, opened: Opener) -> Examples:
+        views = None
+        if augmentation is not None and self.views:
+            kept = self.views[augmentation]
+            rows = part.rows[:, None] * augmentation.views + np.arange(augmentation.views)
+            views = Views(opened(kept.path), rows, kept.landmarks[part.rows])
+        return Examples(opened(self.path), part.rows, part.landmarks, part.gender, views)
 
 
-def _over(array: NDArray[np.generic], part: Part) -> Examples:
-    return Examples(array, part.rows, part.landmarks, part.gender)
+@dataclass(frozen=True, eq=False)
+class _Extraction:
+    """From the faces that a search sees to what leaves frozen blocks."""
+
+    faces: Faces
+    seen: NDArray[np.int64]
+    weights: Weights
+    precision: Precision
+    device: torch.device
+    cache: Path
+    report: Reporter
+
+    def plain(self, blocks: int) -> Path:
+        """Activations of the faces as they are."""
+        return self._activations(self.faces.images, self.seen, self.faces.fingerprint, blocks, "")
+
+    def views(self, augmentation: Augmentation, blocks: int) -> ViewFile:
+        """Activations of their views."""
+        changed = ChangedFaces(self.faces.images, self.seen, self.faces.landmarks[self.seen], augmentation, VIEW_SEED)
+        name = f"{self.faces.fingerprint} {VIEWS_VERSION} {augmentation} {self.seen.tolist()}"
+        path = self._activations(changed, changed.numbers, name, blocks, f", {augmentation.name}")
+        return ViewFile(path, changed.landmarks)
+
+    def _activations(self, images: Images, rows: NDArray[np.int64], name: str, blocks: int, more: str) -> Path:
+        progress = self.report(f"activations of {blocks} frozen block{'s' if blocks > 1 else ''}{more}")
+        weights, precision, device = self.weights, self.precision, self.device
+        return frozen_activations(images, rows, name, weights, blocks, precision, device, self.cache, progress)
 
 
 def prepare_inputs(
@@ -110,6 +176,7 @@ def prepare_inputs(
     cache: Path,
     report: Reporter,
     folds: Folds = (),
+    augmentations: Collection[Augmentation] = (),
 ) -> dict[int, Inputs]:
     """Inputs for every number of frozen blocks that a search may try, 0 always among them.
 
@@ -117,28 +184,20 @@ def prepare_inputs(
 
     Args:
         folds: how these are also divided for cross-validation.
+        augmentations: of which views are computed where blocks are frozen.
     """
     seen = np.sort(np.concatenate([split.train, split.validation]))
+    extraction = _Extraction(faces, seen, weights, precision, device, cache, report)
 
-    def inputs(path: Path, rows_of: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Inputs:
+    def inputs(path: Path, rows_of: Callable[[NDArray[np.int64]], NDArray[np.int64]], blocks: int) -> Inputs:
         def part(indices: NDArray[np.int64]) -> Part:
             return Part(rows_of(indices), faces.landmarks[indices], faces.gender[indices])
 
         folded = tuple((part(train), part(validation)) for train, validation in folds)
-        return Inputs(path, part(split.train), part(split.validation), folded)
+        views = {augmentation: extraction.views(augmentation, blocks) for augmentation in augmentations if blocks}
+        return Inputs(path, part(split.train), part(split.validation), folded, views)
 
-    found = {0: inputs(faces.images_path, lambda indices: indices)}
+    found = {0: inputs(faces.images_path, lambda indices: indices, 0)}
     for blocks in sorted(set(frozen_blocks) - {0}):
-        path = frozen_activations(
-            faces.images,
-            seen,
-            faces.fingerprint,
-            weights,
-            blocks,
-            precision,
-            device,
-            cache,
-            report(f"activations of {blocks} frozen block{'s' if blocks > 1 else ''}"),
-        )
-        found[blocks] = inputs(path, lambda indices: np.searchsorted(seen, indices))
+        found[blocks] = inputs(extraction.plain(blocks), lambda indices: np.searchsorted(seen, indices), blocks)
     return found

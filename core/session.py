@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from core.augmentation import augmentation_of, changed_images, changed_landmarks, draw_changes
 from core.config import Config
-from core.examples import Batch, BatchSource, Examples, mirrored
+from core.examples import Batch, BatchSource, Examples
 from core.metrics import Predictions, baseline_scores, relative_error, score
 from core.models import build_model
 from core.names import CROP, RELATIVE_ERROR, Precision, Schedule, Task
@@ -35,7 +37,7 @@ class Session:
         config: with ``precision`` resolved (not ``auto``).
         train, validation: faces, or activations of the config's frozen blocks.
         weights: where the backbone starts.
-        seed: of initial heads, order of faces, dropout and mirroring.
+        seed: of initial heads, order of faces, dropout and how faces are changed.
         device: where to train.
         beside: how many sessions share the device, this one among them; each keeps to its share of memory.
         epochs: that it will be trained for, which a schedule of the learning rate must know.
@@ -56,6 +58,9 @@ class Session:
             raise ValueError("precision must be resolved before training, got auto")
         if config.training.lr_schedule is not Schedule.CONSTANT and epochs is None:
             raise ValueError(f"a {config.training.lr_schedule} schedule must know its epochs, got none")
+        self.augmentation = augmentation_of(config.data)
+        if self.augmentation is not None and train.views is None and train.inputs.dtype != np.uint8:
+            raise ValueError("activations cannot be changed as faces are; their views are missing")
         self.epochs = epochs
         self.config = config
         self.seed = seed
@@ -122,8 +127,9 @@ class Session:
         weights = self.weights.of_epoch()
         self.model.train()
         total = torch.zeros((), device=self.device)
-        for batch in self.train_source.batches(self.config.training.batch_size, order):
-            shown = self._perhaps_mirrored(batch, random)
+        size = self.config.training.batch_size
+        for start in range(0, len(order), size):
+            shown = self._shown(order[start : start + size], random)
             self.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 outputs = self.model(frozen_input(self.model, shown.inputs))
@@ -144,16 +150,19 @@ class Session:
             for group in self.optimizer.param_groups:
                 group["lr"] = training.lr * rate_at(training.lr_schedule, self.epoch, self.epochs)
 
-    def _perhaps_mirrored(self, batch: Batch, random: np.random.Generator) -> Batch:
-        if not self.config.data.flip:
+    def _shown(self, faces: NDArray[np.int64], random: np.random.Generator) -> Batch:
+        """Training faces as an epoch shows them."""
+        views = self.train_source.examples.views
+        if self.augmentation is not None and views is not None:
+            kinds = views.rows.shape[1]
+            # Downwards, so that where there is but a mirrored view it is chosen when the face itself would be mirrored.
+            chosen = kinds - (random.random(len(faces)) * (kinds + 1)).astype(np.int64)
+            return self.train_source.gather_views(faces, chosen)
+        batch = self.train_source.gather(faces)
+        if self.augmentation is None:
             return batch
-        chosen = torch.from_numpy(random.random(len(batch.gender)) < 0.5).to(self.device)
-        inputs, landmarks = mirrored(batch.inputs, batch.landmarks)
-        return Batch(
-            torch.where(chosen[:, None, None, None], inputs, batch.inputs),
-            torch.where(chosen[:, None, None], landmarks, batch.landmarks),
-            batch.gender,
-        )
+        changes = draw_changes(random, len(faces), self.augmentation)
+        return Batch(changed_images(batch.inputs, changes), changed_landmarks(batch.landmarks, changes), batch.gender)
 
     def learned_tensors(self) -> dict[str, Tensor]:
         """The tensors that training changes, by name; live, not copies."""

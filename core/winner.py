@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from core.config import Config, config_from_flat, shown
+from core.checks import shown
+from core.config import Config, config_from_flat
 from core.errors import UserError
 from core.json_text import read_json
 from core.models import FaceModel, unlearned

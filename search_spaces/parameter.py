@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.config import shown
+from core.checks import shown
 from core.errors import UserError
 from core.json_text import is_number
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from core.config import check_value, shown
+from core.checks import shown
+from core.config import check_value
 from core.errors import UserError
 from core.json_text import parse_json
 from search_spaces.parameter import KINDS, Choice, Parameter, Value, ends_of

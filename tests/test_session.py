@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.config import config_from_flat
-from core.examples import Examples, mirrored
+from core.examples import Examples
 from core.metrics import score
 from core.names import LandmarkLoss, Optimizer, Precision
 from core.optimizers import OPTIMIZERS
@@ -82,16 +82,6 @@ def test_a_learning_rate_that_blows_up_is_reported_as_divergence(weights, activa
         poisoned.fill_(math.inf)
     with pytest.raises(DivergedError):
         run.run_epoch()
-
-
-def test_mirroring_swaps_left_and_right_and_pixel_0_with_223():
-    image = torch.zeros(1, 3, 224, 224)
-    image[..., 0] = 1
-    landmarks = torch.tensor([[[0, 10], [223, 20], [100, 30], [50, 40], [150, 50]]]) / 224
-    flipped, points = mirrored(image, landmarks)
-    assert bool((flipped[..., 223] == 1).all())
-    expected = torch.tensor([[[0, 20], [223, 10], [123, 30], [73, 50], [173, 40]]]) / 224
-    torch.testing.assert_close(points, expected)
 
 
 @pytest.mark.slow

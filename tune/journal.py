@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from core.atomic import cut_half_line
-from core.config import shown
+from core.checks import shown
 from core.errors import UserError
 from core.patience import Patience, first_line
 from search_spaces.space import Space

@@ -1,6 +1,7 @@
 """What a search works with: faces and their split, weights, prepared inputs, workers and precision."""
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 
+from core.augmentation import Augmentation
 from core.config import Config, config_from_flat
 from core.device import best_precision
 from core.errors import UserError
@@ -22,10 +24,12 @@ from tune.cluster import Workers
 from tune.depot import Depot
 from tune.plan import Plan
 from tune.progress import Counter
-from tune.trainable import input_key
+from tune.trainable import inputs_of
 
 SAME = ("data_fingerprint", "split_fingerprint", "weights_sha256", "precision")
 """What a resumed run must have in common with its beginning."""
+READING = {key: Config().flat()[key] for key in ("frozen_blocks", "activation_cache", "flip", "augmentation", "views")}
+"""The settings that decide which inputs a trial reads, and their defaults."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Materials:
         if not self.faces.identity_known:
             say(f"note: {plan.data} has no identity file, so images of one person may be in several parts of the split")
         self.weights = self._weights(say)
+        self.augmentations = self._augmentations()
         self.inputs: dict[int, Inputs] = prepare_inputs(
             self.faces,
             self.split,
@@ -71,9 +76,11 @@ class Materials:
             place.cache,
             Counter,
             fold_faces(self.split, self.faces.gender, self.faces.identity, plan.all_folds(), fixed.data.split_seed),
+            self.augmentations,
         )
         self.trial_timeout = place.trial_timeout
         files = [given.path for given in self.inputs.values()]
+        files += [kept.path for given in self.inputs.values() for kept in given.views.values()]
         self.depot = Depot(files, place.cache, place.cache_everywhere) if place.cluster else None
 
     def with_plan(self, plan: Plan) -> "Materials":
@@ -82,6 +89,8 @@ class Materials:
         other.plan = plan
         if other._blocks() - set(self.inputs):
             raise ValueError(f"the inputs are of {sorted(self.inputs)} frozen blocks, needed are {other._blocks()}")
+        if other._augmentations() - self.augmentations:
+            raise ValueError(f"views are of {self.augmentations}, needed are {other._augmentations()}")
         return other
 
     def _precision(self, fixed: Config, place: Place) -> Precision:
@@ -100,8 +109,19 @@ class Materials:
 
     def _blocks(self) -> set[int]:
         """Numbers of frozen blocks whose activations are wanted; 0 stands for the faces themselves."""
-        fixed = {key: value for key, value in self.plan.search_space().fixed.items() if key != "frozen_blocks"}
-        return {input_key(config_from_flat({**fixed, "frozen_blocks": b})) for b in self.plan.frozen_blocks()}
+        return {blocks for blocks, _ in self._readings()}
+
+    def _augmentations(self) -> set[Augmentation]:
+        """Those of which views are wanted."""
+        return {augmentation for _, augmentation in self._readings() if augmentation is not None}
+
+    def _readings(self) -> list[tuple[int, Augmentation | None]]:
+        """What :func:`tune.trainable.inputs_of` may say of a trial."""
+        space = self.plan.search_space()
+        values = {key: space.values_of(key, default) for key, default in READING.items()}
+        values["frozen_blocks"] = self.plan.frozen_blocks()
+        ways = itertools.product(*values.values())
+        return [inputs_of(config_from_flat(dict(zip(values, way, strict=True)))) for way in ways]
 
     def settled_plan(self) -> dict[str, Any]:
         """The plan as a resumed run will need it, from any folder and whatever is within reach by then."""

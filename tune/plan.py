@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from core.config import check_value, shown
+from core.checks import shown
+from core.config import check_value
 from core.errors import UserError
 from core.folds import MOST_FOLDS
 from core.names import METRICS, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
@@ -14,7 +15,7 @@ from core.preparation import DRAWN
 from core.retraining import Objective
 from core.seeds import derived_seed
 from search_spaces.grid import grid_of
-from search_spaces.parameter import Int, Value
+from search_spaces.parameter import Float, Int, Value
 from search_spaces.space import Space, space_from_json
 from tune.study import Sampler
 
@@ -94,6 +95,7 @@ class Plan:
         for key in ("split_seed", "precision"):
             if key in self.search_space().parameters:
                 raise UserError(f"{key} must be the same in every trial of a search, so it can only be fixed (--set)")
+        self._check_views()
         if self.race == 1:
             raise UserError("--race must be 0 or from 2, got 1: there is no race against nobody")
         if self.race and (self.rank_by or self.objective) == "val_loss":
@@ -109,6 +111,15 @@ class Plan:
         lacking = [a for a in self.architectures() if task is not None and task not in TASKS[a]]
         if lacking:
             raise UserError(f"{option} {name}: the {lacking[0]} model in this space has no {task} task")
+
+    def _check_views(self) -> None:
+        """Views are computed before the first trial, so it must be known then of which augmentations."""
+        space = self.search_space()
+        cached = any(self.frozen_blocks()) and True in space.values_of("activation_cache", True)
+        for key in ("augmentation", "views"):
+            asked = space.parameters.get(key)
+            if cached and isinstance(asked, Float | Int):
+                raise UserError(f"{key} must be one of some values where activations are cached, got {asked}")
 
     def _check_grid(self) -> None:
         if self.sampler is not Sampler.GRID:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from core.config import shown
+from core.checks import shown
 from core.errors import UserError
 from core.names import METRICS, RELATIVE_ERROR
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from ray import tune as ray_tune
 
+from core.augmentation import Augmentation, augmentation_of
 from core.config import Config, config_from_flat
 from core.device import make_repeatable
 from core.examples import Examples
@@ -55,20 +57,19 @@ class Bench:
         self.workload = workload
         self.device = torch.device("cuda" if workload.gpu else "cpu")
         make_repeatable(self.device)
-        self.arrays: dict[int, np.ndarray] = {}
+        self.arrays: dict[Path, np.ndarray] = {}
 
     def examples(self, config: Config) -> tuple[Examples, Examples]:
         """What a config trains and is validated on."""
-        inputs, array = self._inputs(config)
-        return inputs.examples(array)
+        blocks, augmentation = inputs_of(config)
+        return self.workload.inputs[blocks].examples(augmentation, self._opened)
 
-    def _inputs(self, config: Config) -> tuple[Inputs, np.ndarray]:
-        """A config's inputs and the array behind them, opened, and on a node that lacks it fetched, when first read."""
-        key = input_key(config)
-        inputs, depot = self.workload.inputs[key], self.workload.depot
-        if key not in self.arrays:
-            self.arrays[key] = np.load(inputs.path if depot is None else depot.local(inputs.path), mmap_mode="r")
-        return inputs, self.arrays[key]
+    def _opened(self, path: Path) -> np.ndarray:
+        """The array of a file, opened, and on a node that lacks it fetched, when first read."""
+        if path not in self.arrays:
+            depot = self.workload.depot
+            self.arrays[path] = np.load(path if depot is None else depot.local(path), mmap_mode="r")
+        return self.arrays[path]
 
     def session(self, parameters: dict[str, Any], seed: int, epochs: int) -> Session:
         """A fresh session on train and validation, for so many epochs."""
@@ -80,15 +81,18 @@ class Bench:
         if not self.workload.folded:
             return self.session(parameters, seed, self.workload.epochs)
         config = config_from_flat({**self.workload.settings, **parameters})
-        inputs, array = self._inputs(config)
-        folds, epochs = inputs.fold_examples(array), self.workload.epochs
-        return FoldedSession(config, folds, self.workload.weights, seed, self.device, epochs)
+        blocks, augmentation = inputs_of(config)
+        folds = self.workload.inputs[blocks].fold_examples(augmentation, self._opened)
+        return FoldedSession(config, folds, self.workload.weights, seed, self.device, self.workload.epochs)
 
 
-def input_key(config: Config) -> int:
-    """Which prepared inputs a config reads: those of its frozen blocks, or faces where none may be cached."""
-    cached = config.training.activation_cache and not config.data.flip
-    return config.model.frozen_blocks if cached else 0
+def inputs_of(config: Config) -> tuple[int, Augmentation | None]:
+    """Which prepared inputs a config reads: those of its frozen blocks, and the views of its augmentation.
+
+    Faces, 0, which are augmented as they are shown, where none are frozen or nothing may be cached.
+    """
+    blocks = config.model.frozen_blocks if config.training.activation_cache else 0
+    return blocks, augmentation_of(config.data) if blocks else None
 
 
 def guarded_epoch(run: Callable[[], dict[str, Any]], seconds: float | None) -> dict[str, Any]:
