@@ -19,7 +19,7 @@ from core.augmentation import augmentation_of
 from core.config import config_from_flat
 from core.folds import FoldedSession
 from core.kept_predictions import read_predictions, write_predictions
-from core.metrics import Floats, Truth, baseline_scores, cross_entropy, gender_margin, nme_per_face_pct
+from core.metrics import Floats, Predictions, Truth, baseline_scores, cross_entropy, gender_margin, nme_per_face_pct
 from core.names import RELATIVE_ERROR
 from core.retraining import finished_record, write_record
 from core.seeds import derived_seed
@@ -53,6 +53,16 @@ class Result:
     error_by_face: Floats
 
 
+def error_by_face(said: Predictions, truth: Truth) -> Floats:
+    """Relative error of each face (N,) of a model with both tasks; the mean face is that of these faces."""
+    assert said.gender_logits is not None
+    assert said.landmarks is not None
+    nats = cross_entropy(gender_margin(said.gender_logits), truth.gender)
+    nme_pct = nme_per_face_pct(said.landmarks, truth.landmarks) / baseline_scores(truth, truth)["nme_pct"]
+    error: Floats = (nats / math.log(2) + nme_pct) / 2
+    return error
+
+
 class Lab:
     """The faces in folds, and what was trained on them, kept in ``given.work``."""
 
@@ -84,12 +94,8 @@ class Lab:
         seen = [validation for _, validation in self.parts[: training.folds]]
         truth = Truth(np.concatenate([part.gender for part in seen]), np.concatenate([part.landmarks for part in seen]))
         said = read_predictions(folder, len(truth.gender))
-        assert said.gender_logits is not None
-        assert said.landmarks is not None
-        nats = cross_entropy(gender_margin(said.gender_logits), truth.gender)
-        nme_pct = nme_per_face_pct(said.landmarks, truth.landmarks) / baseline_scores(truth, truth)["nme_pct"]
         self.done += 1
-        return Result(best, (nats / math.log(2) + nme_pct) / 2)
+        return Result(best, error_by_face(said, truth))
 
     def _train(self, training: Training, record: dict[str, Any], folder: Path) -> dict[str, Any]:
         config, seed = config_from_flat(record["config"]), derived_seed(training.seed, 1)

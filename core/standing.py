@@ -11,6 +11,7 @@ from core.names import RELATIVE_ERROR
 from core.retraining import Objective
 
 RESAMPLES = 1000
+SURE = 0.95
 
 Cost = Callable[[FaceErrors], Callable[[Integers], float]]
 """From the errors of one training to what is minimised, for any choice of its faces."""
@@ -98,12 +99,28 @@ def chances_over_folds(
             have as many rounds.
         costs: of each fold.
     """
-    random = np.random.default_rng(seed)
     by_fold = []
     for runs in models:
         found = [costs[t % len(costs)](errors)(np.arange(len(errors.gender))) for t, errors in enumerate(runs)]
         by_fold.append(np.reshape(found, (-1, len(costs))).mean(axis=0))
-    return _shares(lambda: might_be(by_fold, random), resamples, len(models), report)
+    return chances_of(by_fold, seed, resamples, report)
+
+
+def chances_of(
+    costs: Sequence[Floats], seed: int, resamples: int = RESAMPLES, report: Report | None = None
+) -> list[float]:
+    """The same of models of which independent costs are known, (n,) of each."""
+    random = np.random.default_rng(seed)
+    return _shares(lambda: might_be(costs, random), resamples, len(costs), report)
+
+
+def in_the_race(chances: Sequence[float]) -> list[bool]:
+    """Of each model whether it stays: those with the least chances drop out while these add up to less than 5 %."""
+    stays, total = [True] * len(chances), 0.0
+    for index in sorted(range(len(chances)), key=lambda index: chances[index]):
+        total += chances[index]
+        stays[index] = total > 1 - SURE
+    return stays
 
 
 def might_be(costs: Sequence[Floats], random: np.random.Generator) -> list[float]:

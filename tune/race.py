@@ -22,7 +22,7 @@ from core.names import Architecture
 from core.patience import Patience, Say
 from core.retraining import finished_record
 from core.run_folder import RunFolder
-from core.standing import chances_over_folds, cost_by
+from core.standing import SURE, chances_over_folds, cost_by, in_the_race
 from tune.engine import run_race
 from tune.jobs import Work, due_jobs, train_jobs
 from tune.ledger import Entry, Ledger
@@ -32,7 +32,7 @@ from tune.plan import Plan
 from tune.progress import Counter
 from tune.recorded_curves import METRIC_COLUMNS
 from tune.search import workload_of
-from tune.verdict import SURE, sentence
+from tune.verdict import sentence
 from tune.winners import Candidate, choose, ranked
 
 PART = "race"
@@ -164,10 +164,8 @@ class Race:
         """Compare, and let drop out who is together the best with a probability of 5 % at most."""
         models, counter = [racer.errors for racer in members], Counter("race: comparing")
         chances = chances_over_folds(models, self.costs, self.plan.verdict_seed(), report=counter)
-        total = 0.0
-        for racer, chance in sorted(zip(members, chances, strict=True), key=lambda pair: pair[1]):
-            total += chance
-            racer.chance, racer.running = chance, total > 1 - SURE
+        for racer, chance, stays in zip(members, chances, in_the_race(chances), strict=True):
+            racer.chance, racer.running = chance, stays
 
     def table(self) -> pd.DataFrame:
         """``race.csv``: a row a racer, best first within its kind of model: means over rounds of means over folds."""

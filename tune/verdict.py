@@ -8,14 +8,12 @@ import pandas as pd
 from core.kept_predictions import NAME, read_predictions
 from core.metrics import Truth, face_errors
 from core.names import MEAN_FACE, TASKS, Architecture
-from core.standing import chances_over_seeds, cost_by
+from core.standing import SURE, chances_over_seeds, cost_by
 from tune.materials import Materials
 from tune.plan import Plan
 from tune.progress import Counter
 from tune.study import Sampler
 from tune.winners import CHANCE, Candidate
-
-SURE = 0.95
 
 
 def chances_by_label(
