@@ -1,0 +1,200 @@
+"""How often is the best of ten configurations chosen, by one part, by folds, by a race? From recorded scores.
+
+    python -m benchmarks.ranking
+
+Ten of the recorded configurations are compared again and again, each time with other seeds: by one validation part of
+45 faces; by the same with five seeds; by five folds; and by a race as ``--race 4`` holds it after a search by one part.
+Which of the ten is truly the best is what all folds say with five seeds that no way of judging has used; as these are
+the same 450 faces, the luck of who is among them is left out. Reports how often another one is chosen, and how much
+worse it is, with 95 % intervals over configurations (jackknife by tens). Appends to benchmarks/results/ranking.csv.
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.fold_scores import FOLDS, HALVES, SCORES
+from benchmarks.material import RESULTS
+from benchmarks.record import append_rows
+from benchmarks.table import Row, text_table
+from core.errors import UserError, run_script
+from core.standing import SURE, chances_of, in_the_race
+from tune.progress import Progress
+
+TEN, LEADERS = 10, 4
+TRUTH_SEEDS = 5
+REFERENCE = "one part"
+
+Scores = NDArray[np.float64]
+"""Relative errors: configurations x seeds x epochs x folds x halves; infinite where a training had diverged."""
+
+
+class Comparison:
+    """Ten configurations, seeds in a random order, and a part that is the only one at first.
+
+    Args:
+        scores: of the ten.
+    """
+
+    def __init__(self, scores: Scores, random: np.random.Generator) -> None:
+        self.order = random.permutation(scores.shape[1])
+        self.fold, self.half = random.integers(FOLDS), random.integers(HALVES)
+        self.scores = scores
+        self.draw = int(random.integers(2**31))
+        self.trained = 0
+        """Trainings that a way of judging has asked for, each on one part."""
+
+    def one_part(self, seeds: int = 1) -> Scores:
+        """Of each configuration its mean over so many seeds on the part, each training at its best epoch."""
+        self.trained += len(self.scores) * seeds
+        on_part = self.scores[:, self.order[:seeds]][..., self.fold, self.half]
+        return np.asarray(on_part.min(axis=2).mean(axis=1))
+
+    def fold_means(self, who: Sequence[int], seed: int) -> Scores:
+        """Of some configurations the score on each fold with the seed at a place of the order: (W, FOLDS)."""
+        self.trained += len(who) * FOLDS
+        by_fold = self.scores[list(who)][:, self.order[seed]].mean(axis=3)
+        best = by_fold.mean(axis=2).argmin(axis=1)
+        return np.asarray(by_fold[np.arange(len(who)), best])
+
+    def truth(self) -> Scores:
+        """Of each configuration its mean over folds and the last seeds of the order."""
+        seeds = self.order[-TRUTH_SEEDS:]
+        return np.asarray(self.scores[:, seeds].mean(axis=(3, 4)).min(axis=2).mean(axis=1))
+
+
+def by_one_part(comparison: Comparison) -> int:
+    """The search's own word."""
+    return int(comparison.one_part().argmin())
+
+
+def by_one_part_often(comparison: Comparison) -> int:
+    """Five seeds on the same part."""
+    return int(comparison.one_part(seeds=5).argmin())
+
+
+def by_folds(comparison: Comparison) -> int:
+    """Every configuration on every fold, once: ``--folds 5``."""
+    return int(comparison.fold_means(range(len(comparison.scores)), 0).mean(axis=1).argmin())
+
+
+def by_race(comparison: Comparison, rounds: int) -> int:
+    """The leaders by one part, again on all folds with new seeds, until one of them is the best beyond doubt."""
+    racers = comparison.one_part().argsort(kind="stable")[:LEADERS].tolist()
+    seen: dict[int, list[Scores]] = {racer: [] for racer in racers}
+    for number in range(1, rounds + 1):
+        for racer, means in zip(racers, comparison.fold_means(racers, number), strict=True):
+            seen[racer].append(means)
+        racers = [racer for racer in racers if np.isfinite(seen[racer]).all()] or racers[:1]
+        if len(racers) == 1:
+            break
+        chances = chances_of([np.mean(seen[racer], axis=0) for racer in racers], comparison.draw, 200)
+        ordered = sorted(zip(chances, racers, in_the_race(chances), strict=True), key=lambda one: -one[0])
+        racers = [racer for _, racer, stays in ordered if stays]
+        if ordered[0][0] >= SURE:
+            break
+    return int(racers[0])
+
+
+WAYS: dict[str, Callable[[Comparison], int]] = {
+    REFERENCE: by_one_part,
+    "one part, 5 seeds": by_one_part_often,
+    "5 folds": by_folds,
+    "race, 2 rounds": lambda comparison: by_race(comparison, 2),
+    "race, 3 rounds": lambda comparison: by_race(comparison, 3),
+}
+COLUMNS = ("way", "trainings", "wrong_pct", "wrong_against_one_part", "lost_pct", "lost_against_one_part")
+
+
+def main() -> None:
+    """Parse, compare, print, record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scores", type=Path, default=SCORES, metavar="FILE", help="(default: %(default)s)")
+    parser.add_argument("--comparisons", type=int, default=1000, help="(default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="100 comparisons; not recorded")
+    given = parser.parse_args()
+    scores = read_scores(given.scores)
+    rows = table(scores, 100 if given.quick else given.comparisons)
+    print(f"\n{len(scores)} configurations, {scores.shape[1]} seeds\n{text_table(rows, COLUMNS)}")
+    if not given.quick:
+        append_rows(RESULTS / "ranking.csv", rows)
+
+
+def read_scores(path: Path) -> Scores:
+    """The scores of configurations that have been trained with every seed.
+
+    Raises:
+        UserError: no such file, or too little in it.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no scores here; python -m benchmarks.fold_scores records them")
+    table = pd.read_csv(path)
+    names = [name for name in table.columns if name.startswith("e") and "." in name]
+    seeds = sorted(set(table["seed"]))
+    whole = [number for number, rows in table.groupby("number") if len(rows) == len(seeds)]
+    if len(whole) < 2 * TEN or len(seeds) < 2 * TRUTH_SEEDS:
+        has = f"{len(whole)} with {len(seeds)}"
+        raise UserError(f"{path}: must have at least {2 * TEN} configurations with {2 * TRUTH_SEEDS} seeds, has {has}")
+    cells = table[table["number"].isin(whole)].sort_values(["number", "seed"])[names].to_numpy(dtype=float)
+    shape = len(whole), len(seeds), len(names) // FOLDS // HALVES, FOLDS, HALVES
+    cells[np.isnan(cells)] = math.inf
+    return cells.reshape(shape)
+
+
+def table(scores: Scores, comparisons: int) -> list[Row]:
+    """A row a way: how often it is wrong, what that costs, both against one part, with jackknife intervals."""
+    groups = np.array_split(np.random.default_rng(0).permutation(len(scores)), 10)
+    done = 0
+    with Progress(lambda: f"{done}/{len(groups) + 1} rounds of {comparisons} comparisons"):
+        whole = outcomes(scores, comparisons)
+        without = []
+        for group in groups:
+            done += 1
+            without.append(outcomes(np.delete(scores, group, axis=0), comparisons))
+    rows: list[Row] = []
+    for way, found in whole.items():
+        row: Row = {"way": way, "comparisons": comparisons, "trainings": round(found["trainings"], 1)}
+        for name in COLUMNS[2:]:
+            value, left_out = found[name], np.array([part[way][name] for part in without])
+            error = 1.96 * math.sqrt((len(groups) - 1) * float(left_out.var()))
+            row |= {name: value, f"{name}_min": value - error, f"{name}_max": value + error}
+        rows.append(row)
+    return rows
+
+
+def outcomes(scores: Scores, comparisons: int) -> dict[str, dict[str, Any]]:
+    """Of each way how often it is wrong, by how much its choice is worse than the best, and what it trains."""
+    wrong, lost, trained = (dict.fromkeys(WAYS, 0.0) for _ in range(3))
+    for index in range(comparisons):
+        for way, judge in WAYS.items():
+            random = np.random.default_rng(index)  # the same ten, seeds and part for every way
+            comparison = Comparison(scores[random.choice(len(scores), TEN, replace=False)], random)
+            chosen, truth = judge(comparison), comparison.truth()
+            wrong[way] += 100 * float(truth[chosen] > truth.min())
+            lost[way] += 100 * float(truth[chosen] / truth.min() - 1)
+            trained[way] += comparison.trained
+    return {
+        way: {
+            "trainings": trained[way] / comparisons,
+            "wrong_pct": wrong[way] / comparisons,
+            "wrong_against_one_part": share(wrong[way], wrong[REFERENCE]),
+            "lost_pct": lost[way] / comparisons,
+            "lost_against_one_part": share(lost[way], lost[REFERENCE]),
+        }
+        for way in WAYS
+    }
+
+
+def share(value: float, of: float) -> float:
+    """How many times ``of``; not a number of nothing."""
+    return value / of if of else math.nan
+
+
+if __name__ == "__main__":
+    run_script(main)
