@@ -93,7 +93,7 @@ def _replace_by_link(path: Path, chance: random.Random) -> None:
     _remove(path, chance)
     neighbours = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     targets = [path.name, "missing", "/etc/passwd", "../../secret.jpg", "/dev/zero", "/", ".", *neighbours[:2]]
-    path.symlink_to(chance.choice(targets))
+    path.symlink_to(str(chance.choice(targets)))
 
 
 def _replace_by_pipe(path: Path, _: random.Random) -> None:

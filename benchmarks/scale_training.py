@@ -48,11 +48,11 @@ def made_up_inputs(inputs: Inputs, path: Path, precision: Precision) -> Inputs:
     for start in range(0, len(out), BLOCK):
         out[start : start + BLOCK] = block[: len(out) - start]
     out.flush()
-    parts = (
+    train, validation = (
         Part(np.searchsorted(seen, part.rows), part.landmarks, part.gender)
         for part in (inputs.train, inputs.validation)
     )
-    return Inputs(path, *parts)
+    return Inputs(path, train, validation)
 
 
 def memory_of_reading(pickled: bytes) -> Row:

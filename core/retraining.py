@@ -41,7 +41,7 @@ class Objective:
         """Whether larger values win."""
         return self.name.removeprefix("val_") in HIGHER_IS_BETTER
 
-    def cost(self, metrics: dict[str, Any]) -> float:
+    def cost(self, metrics: Mapping[Any, Any]) -> float:
         """The objective as a number to minimise; infinite where it is missing."""
         value = metrics.get(self.name)
         if value is None or math.isnan(value):

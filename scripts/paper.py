@@ -80,7 +80,9 @@ def begin(given: dict[str, Any]) -> None:
     profile, reason = picked_profile(given, gpus)
     say(reason)
     names = set(PaperPlan.__dataclass_fields__) - {"profile", "settings"}
-    options = {key: Follow(value) if key == "follow" else value for key, value in given.items() if key in names}
+    options: dict[str, Any] = {
+        key: Follow(value) if key == "follow" else value for key, value in given.items() if key in names
+    }
     plan = PaperPlan(profile=profile, settings=settings, **options)
     materials = Materials(plan.step_plan(STEPS[0], {}), place, say)
     if run is None:

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -183,7 +184,7 @@ def parts_of(place: str) -> tuple[str, str | None, int | None]:
     return match[1] + mark + options, match[2], None if match[3] is None else int(match[3])
 
 
-def chosen_seed(run: RunFolder, winner: Winner, seed: int | None, search: dict[str, object]) -> tuple[int, Path]:
+def chosen_seed(run: RunFolder, winner: Winner, seed: int | None, search: Mapping[str, Any]) -> tuple[int, Path]:
     """Number and folder of the seed that was named, or that did best on the validation faces.
 
     Raises:

@@ -117,7 +117,7 @@ def train(job: Job, optimizer_name: str, lr: float) -> Iterator[dict[str, float]
         for images, landmarks, gender in train_loader:
             optimizer.zero_grad()
             loss = joint_loss(model(images.to(device)), landmarks.to(device), gender.to(device), job)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
             optimizer.step()
             total += loss.item() * len(gender)
         found = validate(model, validation_loader, device, job)
@@ -128,7 +128,8 @@ def joint_loss(outputs: tuple[Tensor, Tensor], landmarks: Tensor, gender: Tensor
     """Cross-entropy and mean absolute error, weighted."""
     ce = nn.functional.cross_entropy(outputs[0], gender)
     l1 = nn.functional.l1_loss(outputs[1], landmarks)
-    return job["lambda1"] * ce + job["lambda2"] * l1
+    loss: Tensor = job["lambda1"] * ce + job["lambda2"] * l1
+    return loss
 
 
 @torch.no_grad()
