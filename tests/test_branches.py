@@ -12,7 +12,7 @@ def drawn(space: Space, count: int) -> list[dict]:
     """Trials whose choices take turns and whose numbers all differ."""
     found = []
     for number in range(count):
-        turns = iter(divmod(number, 4)[::-1] + (number // 2, number // 3))
+        turns = iter((*divmod(number, 4)[::-1], number // 2, number // 3))
 
         def suggest(key, parameter, turns=turns, number=number):
             if isinstance(parameter, Choice):
