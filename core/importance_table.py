@@ -94,7 +94,7 @@ def can_tell(table: pd.DataFrame) -> bool:
 
 def sentences(table: pd.DataFrame) -> list[str]:
     """What the table says: how trials were compared, a sentence for each branch of which something is known, and one
-    for all the others; nothing of an empty table.
+    for all the others. If nothing is known of any, one sentence; nothing of an empty table.
     """
     if table.empty:
         return []
@@ -103,6 +103,8 @@ def sentences(table: pd.DataFrame) -> list[str]:
     if len(small) == len(branches):
         return [f"too few trials ({table['trials'].max()}) to tell which choices matter"]
     known = [rows for rows in branches if rows["verdict"].isin(KNOWN).any()]
+    if not known:
+        return [f"{table['trials'].max()} trials cannot tell which choices matter (intervals: importance.csv)"]
     told = [f"{rows['branch'].iloc[0]} ({_count(rows)}): {_told(rows)}" for rows in known]
     shut = [rows for rows in branches if not any(rows is other for other in known + small)]
     if shut:

@@ -62,6 +62,11 @@ def test_branches_that_tell_nothing_share_a_line():
     ]
 
 
+def test_where_nothing_is_known_that_is_all_that_is_said():
+    rows = [row("lr", Verdict.UNTOLD), row("wing_w", Verdict.FEW, branch="landmark_loss=wing", trials=5)]
+    assert sentences(table(*rows)) == ["24 trials cannot tell which choices matter (intervals: importance.csv)"]
+
+
 def test_too_few_trials_everywhere_are_one_sentence():
     rows = [row("lr", Verdict.FEW, trials=8), row("wing_w", Verdict.FEW, branch="landmark_loss=wing", trials=1)]
     assert sentences(table(*rows)) == ["too few trials (8) to tell which choices matter"]
