@@ -49,7 +49,7 @@ def verdict(share: Share, chance: float) -> Verdict:
     Args:
         chance: :attr:`Share.chance`, adjusted for how many parameters are judged.
     """
-    if max(share.total[2], share.alone[2]) < LITTLE:
+    if share.total[2] < LITTLE:
         return Verdict.LITTLE
     return Verdict.MATTERS if chance <= SURE else Verdict.UNTOLD
 

@@ -172,6 +172,7 @@ def test_a_grid_has_no_importance_and_writes_none(tmp_path):
         (plan("gender"), "b: must have the space of a"),
         (plan(objective="val_nme_pct"), "b: must have the objective of a"),
         (plan(rank_by="val_nme_pct"), "b: must have the objective of a"),
+        (plan(grace=1), "b: must have another --seed than a, whose trials it has drawn again"),
     ],
 )
 def test_runs_that_asked_something_else_are_not_looked_at_together(other, message):

@@ -67,6 +67,7 @@ def test_pure_noise_seems_to_matter_no_more_often_than_is_said(few_draws: None) 
         inputs = columns(drawn(24, seed)) | {"choice": choice_columns(list("wxyz" * 6))}
         noise = np.random.default_rng(1000 + seed).standard_t(3, 24)  # heavier tails than the normal's
         found = shares(inputs, noise, list(inputs), seed)
+        assert all(share.total[0] >= share.alone[0] for share in found.values())
         chances += [share.chance for share in found.values()]
         alone += [share.alone[0] for share in found.values()]
         smallest.append(min(holm([share.chance for share in found.values()])))

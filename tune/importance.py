@@ -78,7 +78,10 @@ def importance_of(runs: Sequence[tuple[Plan, Iterable[Entry]]]) -> pd.DataFrame:
 
 
 def check_alike(plans: Mapping[str, Plan]) -> None:
-    """Raise a UserError unless runs, by name, can be looked at together: the same question, asked of the same space."""
+    """Raise a UserError unless runs, by name, can be looked at together: they ask one question of one space.
+
+    With the same seed two searches draw the same trials, which would then count as twice as many.
+    """
     (first, one), *others = plans.items()
     for name, plan in plans.items():
         if plan.sampler is Sampler.GRID:
@@ -87,6 +90,11 @@ def check_alike(plans: Mapping[str, Plan]) -> None:
         for what, a, b in zip(("space", "objective"), _question(one), _question(other), strict=True):
             if a != b:
                 raise UserError(f"{name}: must have the {what} of {first} to be looked at together")
+    by_seed: dict[int, str] = {}
+    for name, plan in plans.items():
+        same = by_seed.setdefault(plan.seed, name)
+        if same != name:
+            raise UserError(f"{name}: must have another --seed than {same}, whose trials it has drawn again")
 
 
 def _question(plan: Plan) -> tuple[object, object]:
