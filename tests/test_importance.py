@@ -10,8 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.importance import importance_after, side_by_side
+from benchmarks.learning_curves import CURVES
+from benchmarks.recorded import read_curves
 from core.errors import UserError
 from core.importance_table import COLUMNS, Verdict, read_importance
+from core.names import Architecture
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
 from search_spaces.multitask import MULTITASK
@@ -187,6 +191,18 @@ def test_two_runs_are_ranked_apart_and_counted_together(tmp_path):
     found = share(table, "lr")
     assert found["trials"] == 40
     assert found["alone_lo"] > 0.6  # with one ranking for both, most would be which run it was
+
+
+def test_of_recorded_curves_every_parameter_has_a_share_after_each_number_of_epochs():
+    configurations, _ = read_curves(CURVES)
+    tables = [importance_after(configurations, epochs) for epochs in (2, 50)]
+    rows = side_by_side(tables)
+    assert len(rows) == len(tables[0])
+    asked = {(row["branch"], row["parameter"]) for row in rows}
+    assert {(kind, "lr") for kind in ("all models", *Architecture)} <= asked
+    (rate,) = (row for row in rows if (row["branch"], row["parameter"]) == ("all models", "lr"))
+    assert rate["trials"] == len(configurations)
+    assert rate["after 50 epochs"].endswith(", matters")
 
 
 @pytest.fixture
