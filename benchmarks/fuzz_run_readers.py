@@ -3,6 +3,7 @@
 import io
 import json
 
+import pandas as pd
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -11,6 +12,7 @@ from benchmarks.fuzz_reader import Reader
 from benchmarks.fuzz_run import FACES, Material
 from benchmarks.mutations import changed_archive, changed_json
 from core.faces import load_drawn_faces
+from core.importance_table import COLUMNS, Verdict, read_importance, sentences
 from core.kept_predictions import read_predictions
 from core.kept_test import kept_test
 from core.openings import opened_dates
@@ -25,6 +27,7 @@ def run_readers(material: Material) -> list[Reader]:
     return [
         _split_reader(material),
         _winners_reader(material),
+        _importance_reader(material),
         *_test_readers(material),
         *_weights_readers(material),
         _cache_reader(material),
@@ -41,6 +44,17 @@ def _winners_reader(material: Material) -> Reader:
     seed = run.winner("multitask", 0)
     files = {path: path.read_bytes() for path in (run.winners, seed / "config.json", seed / "curve.csv")}
     return Reader("winners", files, lambda: read_winners(run))
+
+
+def _importance_reader(material: Material) -> Reader:
+    path = material.run.importance
+    common = ("multitask", 24, 1, 2, "relative_error")
+    rows = [
+        (*common, "lr", 0.62, 0.41, 0.78, 0.7, 0.5, 0.9, 0.01, str(Verdict.MATTERS)),
+        (*common, "wing_w", *[None] * 7, str(Verdict.FEW)),
+    ]
+    content = pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False)
+    return Reader("importance.csv", {path: content.encode()}, lambda: sentences(read_importance(path)))
 
 
 def _test_readers(material: Material) -> list[Reader]:

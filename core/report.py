@@ -47,6 +47,7 @@ def write_report(
     before: Sequence[str],
     others: Mapping[str, Sequence[str]],
     figures: Mapping[Path, str],
+    mattered: tuple[Sequence[str], Mapping[Path, str]] = ((), {}),
 ) -> str:
     """The page as text.
 
@@ -56,6 +57,7 @@ def write_report(
         before: when this run had opened the test faces before.
         others: when other runs have, by name.
         figures: PNG files with their captions.
+        mattered: what the search has shown to matter, in sentences and a figure.
     """
     men, faces = int((result.truth.gender == MAN).sum()), len(result.truth.gender)
     return render(
@@ -78,6 +80,8 @@ def write_report(
         figures=embedded(figures),
         validation=_validations(result, search.get("baseline_validation") or {}),
         settings=_settings(result),
+        mattered=mattered[0],
+        mattered_figures=embedded(mattered[1]),
     )
 
 

@@ -23,6 +23,8 @@ from core.errors import UserError, run_script
 from core.faces import Faces
 from core.final_test import TestResult, predictions_table, run_test, scores_table
 from core.gallery import write_figures
+from core.importance_figure import importance_figures
+from core.importance_table import read_importance, sentences
 from core.openings import opened_elsewhere, record_opening
 from core.preparation import load_faces
 from core.report import number, write_report
@@ -71,6 +73,7 @@ def main() -> None:
         if "paper" in search["plan"]:
             raise UserError(f"{run.path}: a replication of the paper, which paper.py itself tests: {run.again}")
         winners, backbone = read_winners(run), read_backbone(run)
+        importance = read_importance(run.importance)
         faces, split = read_faces(run, search, arguments.data, arguments.cache)
         doing = Doing()
         with Progress(doing.line):
@@ -82,7 +85,7 @@ def main() -> None:
             table = scores_table(result)
             write_text(run.test / "scores.csv", table.to_csv(index=False))
             write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
-            report = write_page(run, search, result, (before, others), device, doing)
+            report = write_page(run, search, result, (before, others), importance, device, doing)
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
     print_scores(table)
     print(f"report: {report}")
@@ -117,17 +120,19 @@ def write_page(
     search: dict[str, Any],
     result: TestResult,
     openings: tuple[list[str], dict[str, list[str]]],
+    importance: pd.DataFrame,
     device: torch.device,
     doing: Doing,
 ) -> Path:
     """Figures, report and TensorBoard's copies of the figures; where the report is."""
     doing("drawing figures")
     figures = write_figures(run.test / "figures", result)
+    mattered = (sentences(importance), importance_figures(importance, run.test / "figures"))
     search["tested"] = pd.Timestamp.now("UTC").strftime("%Y-%m-%d %H:%M UTC")
     search["test_device"] = torch.cuda.get_device_name() if device.type == "cuda" else "a CPU"
     report = run.test / "report.html"
-    write_text(report, write_report(report, result, search, *openings, figures))
-    show_in_tensorboard(run, figures)
+    write_text(report, write_report(report, result, search, *openings, figures, mattered))
+    show_in_tensorboard(run, {**figures, **mattered[1]})
     return report
 
 

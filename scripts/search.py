@@ -15,11 +15,13 @@ from dataclasses import replace
 from typing import Any
 
 from core.errors import UserError, run_script
+from core.importance_table import sentences
 from core.names import Precision
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
 from search_spaces.space import Space
 from tune.cluster import Machine, plan_workers, start_ray
+from tune.importance import write_importance
 from tune.materials import Materials
 from tune.nodes import check_nodes
 from tune.options import (
@@ -173,10 +175,13 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
         ledger = Search(plan, run, materials, say).go()
         candidates, decided = Race(plan, run, materials, ledger, say).go() if plan.race else (None, [])
         winners = retrain(plan, run, materials, ledger, say, candidates)
+        mattered = sentences(write_importance(run, plan, ledger.entries.values(), ledger.patience))
     except KeyboardInterrupt:
         say(f"interrupted; nothing that ended is lost. Go on with: {run.again}")
         raise
     print_winners(winners, plan, len(materials.split.validation), len(ledger.ranked()), decided)
+    if mattered:
+        print(*mattered, "", sep="\n", flush=True)
     place = run.url() or run.path
     say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {place}")
     say(f"next: python scripts/final_test.py {shlex.quote(str(place))}      (opens the test split, once)")

@@ -17,12 +17,14 @@ import pytest
 import torch
 from filelock import FileLock
 from finished_run import FACE, made_predictions, made_winner, write_run
+from test_importance_table import row, table
 
 import core.bench
 from core import final_test
 from core.errors import UserError
 from core.faces import load_drawn_faces
 from core.final_test import predictions_table, run_test, scored, scores_table
+from core.importance_table import Verdict
 from core.metrics import Predictions, Truth, man_probability
 from core.names import MEAN_FACE
 from core.run_folder import RunFolder
@@ -168,6 +170,7 @@ def test_the_script_leaves_all_that_is_promised_and_is_told_from_inside_the_run(
     run: RunFolder, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(run.path)
+    table(row("lr", Verdict.MATTERS)).to_csv(run.importance, index=False)
     other = RunFolder(run.path.with_name("second"))
     other.test.mkdir(parents=True)
     other.search.write_bytes(run.search.read_bytes())
@@ -184,9 +187,11 @@ def test_the_script_leaves_all_that_is_promised_and_is_told_from_inside_the_run(
     assert scores["test_loss"].notna().tolist() == [True, True, False]
     assert set(pd.read_csv(run.test / "predictions.csv")["seed"]) == {0, 2}
     assert (run.test / "figures" / "predictions_multitask.png").is_file()
+    assert (run.test / "figures" / "importance.png").is_file()
     page = (run.test / "report.html").read_text()
     assert "Final test of run “first”" in page
     assert "opened by run “second” on" in page
+    assert "multitask (24 trials): lr matters (62 %, 41 to 78)" in page
     assert script(monkeypatch, run.path, "--cache", cache) == 0
     assert "has been opened before: 20" in capsys.readouterr().out
     assert len(json.loads((run.test / "opened.json").read_text())) == 2
@@ -205,6 +210,7 @@ def change_faces(run: RunFolder) -> None:
 
 
 REFUSED = {
+    "importance.csv: not written by a search": lambda run: run.importance.write_text("a\n1\n"),
     "split.csv: not the split that the search was made with": change_split,
     "not the faces of this run": change_faces,
     "seed-2/weights.safetensors: ": lambda run: (run.winner("gender", 2) / "weights.safetensors").write_bytes(b""),

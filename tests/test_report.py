@@ -52,9 +52,9 @@ def few_resamples():
         yield
 
 
-def page(result: final_test.TestResult, before=(), others=None, figures=None, **search: Any) -> str:
+def page(result: final_test.TestResult, before=(), others=None, figures=None, mattered=((), {}), **search: Any) -> str:
     path = Path("storage/first/test/report.html")
-    return write_report(path, result, SEARCH | search, before, others or {}, figures or {})
+    return write_report(path, result, SEARCH | search, before, others or {}, figures or {}, mattered)
 
 
 def plain(html: str) -> str:
@@ -168,6 +168,19 @@ def test_figures_are_inside_the_page_with_their_captions(result, tmp_path: Path)
     html = page(result, figures={tmp_path / "roc.png": "ROC <curves>"})
     assert 'src="data:image/png;base64,YWJj"' in html
     assert "ROC &lt;curves&gt;" in html
+
+
+def test_the_page_says_what_mattered_in_the_search(result, tmp_path: Path) -> None:
+    (tmp_path / "importance.png").write_bytes(b"abc")
+    told = ["what mattered, by relative_error:", "multitask (24 trials): lr <matters>"]
+    html = page(result, mattered=(told, {tmp_path / "importance.png": "shares of what mattered"}))
+    section = html.split("What mattered in the search</h2>")[1].split("<h2>")[0]
+    assert "What mattered, by relative_error:" in section
+    assert "<li>multitask (24 trials): lr &lt;matters&gt;</li>" in section
+    assert "shares of what mattered</figcaption>" in section
+    few = page(result, mattered=(["too few trials (4) to tell which choices matter"], {}))
+    assert "<p>Too few trials (4) to tell which choices matter</p>" in few
+    assert "What mattered in the search" not in page(result)
 
 
 def test_the_page_counts_the_faces_it_speaks_of(result) -> None:

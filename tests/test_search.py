@@ -26,6 +26,7 @@ def test_search_then_final_test_leave_everything_that_is_promised(tmp_path, cach
     done = run(command(tmp_path, cache, "--space", "joint", "--name", "a", *COMMON, *SMALL))
     assert done.returncode == 0, done.stderr
     assert "next: python scripts/final_test.py" in done.stdout
+    assert "too few trials (4) to tell which choices matter" in done.stdout
     assert "Warning" not in done.stdout + done.stderr
     folder = tmp_path / "a"
     trials = pd.read_csv(folder / "trials.csv")
@@ -34,6 +35,7 @@ def test_search_then_final_test_leave_everything_that_is_promised(tmp_path, cach
     winners = pd.read_csv(folder / "winners.csv")
     assert winners["model"].iloc[-1] == "mean face / prior"
     assert (winners["seeds"].iloc[:-1] == 2).all()
+    assert set(pd.read_csv(folder / "importance.csv")["verdict"]) == {"too few trials"}
     recorded = json.loads((folder / "search.json").read_text())
     assert recorded["plan"]["trials"] == 4
     assert recorded["weights"].startswith("random filters")
@@ -49,6 +51,7 @@ def test_search_then_final_test_leave_everything_that_is_promised(tmp_path, cach
         filled = scores.loc[model, ["test_gender_auc", "test_nme_pct"]].notna()
         assert list(filled) == [model != "landmarks", model != "gender"]
     page = (folder / "test" / "report.html").read_text()
+    assert "Too few trials (4) to tell which choices matter" in page
     assert "http://" not in page
     assert "https://" not in page
     assert "data:image/png;base64," in page

@@ -7,7 +7,7 @@ from ray.tune import Stopper
 from ray.tune.stopper import CombinedStopper
 
 from core.errors import UserError
-from core.patience import Patience, Say, unheard
+from core.patience import HASTE, Patience, Say, unheard
 from core.retraining import Objective
 from core.run_folder import RunFolder
 from tune.asha import ResumableAsha
@@ -47,7 +47,7 @@ def workload_of(plan: Plan, materials: Materials) -> Workload:
     )
 
 
-def restored_ledger(run: RunFolder, study: Study, objective: Objective, patience: Patience) -> Ledger:
+def restored_ledger(run: RunFolder, study: Study, objective: Objective, patience: Patience = HASTE) -> Ledger:
     """The ledger with all that the run's folder knows.
 
     Raises:
