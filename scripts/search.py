@@ -19,6 +19,7 @@ from core.importance_table import sentences
 from core.names import Precision
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
+from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import Space
 from tune.cluster import Machine, plan_workers, start_ray
 from tune.importance import write_importance
@@ -55,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     )
     what = p.add_argument_group("what to search")
     what.add_argument("--space", metavar="NAME", help=f"{', '.join(SPACES)}, or a .json file")
+    what.add_argument(
+        "--vary", nargs="+", metavar="PART", help=f"search these too, as far as they have an effect: {', '.join(PARTS)}"
+    )
     what.add_argument("--describe", action="store_true", help="print the space and end")
     add_data_options(what, Plan.drawn_faces)
     add_search_options(p.add_argument_group("how to search"))
@@ -194,7 +198,7 @@ def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus
     say(reason)
     names = set(Plan.__dataclass_fields__) - {"space", "profile"}
     options = {key: value for key, value in given.items() if key in names}
-    settled = settled_space(space, profile, settings)
+    settled = with_parts(settled_space(space, profile, settings), given.get("vary", []))
     if "race_rounds" in options and not options.get("race"):
         raise UserError("--race-rounds: there is no race without --race N")
     if "sampler" in options:
@@ -208,7 +212,8 @@ def described(given: dict[str, Any]) -> str:
     """The space as it would be searched."""
     profile = Profile(str(given.get("profile", "fast")).replace("auto", "fast"))
     settings = parse_settings(given.get("set", []))
-    return settled_space(find_space(given["space"]), profile, settings).describe()
+    settled = settled_space(find_space(given["space"]), profile, settings)
+    return with_parts(settled, given.get("vary", [])).describe()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,90 @@
+"""Parts beyond the paper that any space can take on as further parameters: ``--vary``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from core.config import Config
+from core.errors import UserError
+from core.names import TASKS, Architecture, AttentionKind, LandmarkHead, LossWeighting, Schedule, Task
+from search_spaces.parameter import Choice, Float, Int, Parameter, Value
+from search_spaces.space import Condition, Space
+
+_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
+_BOTH = tuple(str(a) for a in Architecture if len(TASKS[a]) == 2)
+_ATTENDING = ("architecture", (str(Architecture.ATTENTION),))
+_SELF = ("attention", (str(AttentionKind.SELF),))
+_ROOM = ("frozen_blocks", (0, 1, 2, 3, 4))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A parameter and where it has an effect."""
+
+    parameter: Parameter
+    needs: tuple[tuple[str, tuple[Value, ...]], ...] = ()
+    """Settings, the widest first, and the values that they must have."""
+
+
+PARTS = {
+    "lr_schedule": Part(Choice(tuple(map(str, Schedule)))),
+    "weight_decay": Part(Float(1e-6, 1e-1, log=True)),
+    "dropout": Part(Float(0.0, 0.7)),
+    "batch_size": Part(Choice((8, 15, 30, 60))),
+    "flip": Part(Choice((False, True))),
+    "augmentation": Part(Choice((0.0, 0.25, 0.5, 1.0))),
+    "loss_weighting": Part(Choice(tuple(map(str, LossWeighting))), (("architecture", _BOTH),)),
+    "landmark_head": Part(Choice(tuple(map(str, LandmarkHead))), (("architecture", _LANDMARKS),)),
+    "heatmap_block": Part(
+        Choice((4, 5)),
+        (("architecture", _LANDMARKS), _ROOM, ("landmark_head", (str(LandmarkHead.HEATMAP),))),
+    ),
+    "attention": Part(Choice(tuple(map(str, AttentionKind))), (_ATTENDING,)),
+    "attention_heads": Part(Choice((1, 2, 4, 8)), (_ATTENDING, _SELF)),
+    "d_k_landmarks": Part(Int(32, 512, log=True), (_ATTENDING, _SELF)),
+    "d_v": Part(Int(32, 512, log=True), (_ATTENDING, _SELF)),
+}
+_DEFAULTS = Config().flat()
+
+
+def with_parts(space: Space, names: Sequence[str]) -> Space:
+    """``space`` with further parameters, each drawn only where it has an effect.
+
+    Args:
+        space: with all that is fixed already in it.
+
+    Raises:
+        UserError: no such part, one that varies or is fixed already, or one that would nowhere have an effect.
+    """
+    if space.cells and names:
+        raise UserError(f"--vary {names[0]}: space {space.name} is a grid of listed rows")
+    for name in names:
+        if name not in PARTS:
+            raise UserError(f"--vary {name}: must be one of {', '.join(PARTS)}")
+        if name in space.parameters or names.count(name) > 1:
+            raise UserError(f"--vary {name}: varies already")
+        if name in space.fixed:
+            raise UserError(f"--vary {name}: is fixed to {space.fixed[name]}")
+    for name in PARTS:  # in their order, because some depend on others
+        if name in names:
+            space = _with_part(space, name, PARTS[name])
+    return space
+
+
+def _with_part(space: Space, name: str, part: Part) -> Space:
+    condition = None
+    for setting, wanted in part.needs:
+        possible = space.values_of(setting, _DEFAULTS[setting])
+        found = tuple(value for value in possible if value in wanted)
+        if not found or (setting == "frozen_blocks" and len(found) < len(possible)):
+            got = ", ".join(map(str, possible))
+            rule = f"{setting} must be {' or '.join(map(str, wanted))}"
+            raise UserError(f"--vary {name}: would have no effect in space {space.name}; {rule}, got {got}")
+        if setting in space.parameters and len(found) < len(possible):
+            condition = Condition(setting, found)
+    parameters, conditions = {**space.parameters, name: part.parameter}, dict(space.conditions)
+    if condition is not None:
+        conditions[name] = condition
+    if name == "attention" and "d_k" in parameters:  # which is of self-attention alone
+        parameters["d_k"] = parameters.pop("d_k")
+        conditions["d_k"] = Condition(*_SELF)
+    return replace(space, parameters=parameters, conditions=conditions)

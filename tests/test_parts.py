@@ -1,0 +1,122 @@
+import contextlib
+import json
+
+import numpy as np
+import pytest
+import real_search
+
+from core.config import config_from_flat
+from core.errors import UserError
+from core.names import TASKS, Architecture, Task
+from search_spaces.catalogue import SPACES
+from search_spaces.parameter import Choice, Float, ends_of
+from search_spaces.parts import PARTS, with_parts
+from search_spaces.space import space_from_json
+from tune.plan import Profile, settled_space
+
+SEARCHED = ("gender", "landmarks", "multitask", "attention", "joint")
+
+
+def settled(name, **settings):
+    return settled_space(SPACES[name], Profile.FAST, settings)
+
+
+def drawn(space, seed=0):
+    """One configuration, each parameter drawn evenly."""
+    random = np.random.default_rng(seed)
+
+    def suggest(_, parameter):
+        if isinstance(parameter, Choice):
+            return parameter.values[random.integers(len(parameter.values))]
+        if isinstance(parameter, Float):
+            return float(random.uniform(parameter.low, parameter.high))
+        return int(random.integers(parameter.low, parameter.high + 1))
+
+    return space.draw(suggest)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_value_or_end_of_a_part_is_a_setting(name):
+    for value in ends_of(PARTS[name].parameter):
+        config_from_flat({name: value})
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_a_space_with_all_parts_that_it_can_take_draws_valid_configs_and_survives_json(name):
+    space = settled(name, frozen_blocks=4)
+    parts = []
+    for part in PARTS:
+        with contextlib.suppress(UserError):  # it would have no effect
+            with_parts(space, [*parts, part])
+            parts.append(part)
+    whole = with_parts(space, parts)
+    assert space_from_json(json.loads(json.dumps(whole.to_json()))) == whole
+    seen = set()
+    for seed in range(60):
+        config = drawn(whole, seed)
+        config_from_flat({**whole.fixed, **config})
+        seen |= set(config)
+    assert seen == set(whole.parameters)
+    assert ("loss_weighting" in parts) == (name in ("multitask", "attention", "joint"))
+    assert ("d_v" in parts) == (name in ("attention", "joint"))
+
+
+def test_in_joint_each_part_is_drawn_only_for_models_in_which_it_has_an_effect():
+    space = with_parts(settled("joint", frozen_blocks=4), list(PARTS))
+    for seed in range(300):
+        config = drawn(space, seed)
+        tasks = TASKS[Architecture(config["architecture"])]
+        attends = config["architecture"] == "attention"
+        assert ("loss_weighting" in config) == (len(tasks) == 2)
+        assert ("landmark_head" in config) == (Task.LANDMARKS in tasks)
+        assert ("heatmap_block" in config) == (config.get("landmark_head") == "heatmap")
+        assert ("attention" in config) == attends
+        for key in ("d_k", "d_v", "d_k_landmarks", "attention_heads"):
+            assert (key in config) == (attends and config["attention"] == "self")
+        assert "dropout" in config
+
+
+def test_sizes_of_self_attention_vary_without_its_kind_wherever_there_is_attention():
+    space = with_parts(settled("joint"), ["attention_heads"])
+    assert space.conditions["attention_heads"].parent == "architecture"
+    alone = with_parts(settled("attention"), ["attention_heads", "d_v"])
+    assert not {"attention_heads", "d_v", "d_k"} & set(alone.conditions)
+
+
+@pytest.mark.parametrize(
+    ("space", "settings", "names", "rule"),
+    [
+        ("joint", {}, ["wings"], "--vary wings: must be one of lr_schedule, weight_decay"),
+        ("joint", {}, ["flip", "flip"], "--vary flip: varies already"),
+        ("joint", {"flip": True}, ["flip"], "--vary flip: is fixed to True"),
+        (
+            "gender",
+            {},
+            ["loss_weighting"],
+            "no effect in space gender; architecture must be multitask or attention, got",
+        ),
+        (
+            "multitask",
+            {},
+            ["d_v"],
+            "--vary d_v: would have no effect in space multitask; architecture must be attention",
+        ),
+        ("attention", {"attention": "se"}, ["d_v"], "attention must be self, got se"),
+        ("joint", {}, ["heatmap_block", "landmark_head"], "frozen_blocks must be 0 or 1 or 2 or 3 or 4, got 5"),
+        ("joint", {"frozen_blocks": 4}, ["heatmap_block"], "landmark_head must be heatmap, got regression"),
+        ("paper_attention", {}, ["flip"], "--vary flip: space paper_attention is a grid of listed rows"),
+    ],
+)
+def test_what_cannot_vary_is_a_clear_error(space, settings, names, rule):
+    with pytest.raises(UserError, match=rule):
+        with_parts(settled(space, **settings), names)
+
+
+def test_describe_shows_what_varies_and_when(tmp_path):
+    words = ["--space", "joint", "--vary", "attention", "attention_heads", "--describe"]
+    said = real_search.run([real_search.sys.executable, "scripts/search.py", *words])
+    assert said.returncode == 0
+    assert "attention_heads 1, 2, 4, 8   if attention is self" in said.stdout
+    wrong = real_search.run([real_search.sys.executable, "scripts/search.py", *words[:2], "--vary", "wings"])
+    assert wrong.returncode == 2
+    assert "--vary wings: must be one of lr_schedule" in wrong.stderr
