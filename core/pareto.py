@@ -1,4 +1,4 @@
-"""Two goals at once: which points no other beats in both, how crowded they stand, and how much they cover.
+"""Two goals at once: which points no other beats in both, how much they cover, and which of them cover most.
 
 Points are rows (x, y) of two costs, both to be minimised. One dominates another that it is nowhere worse than, and
 somewhere better. N points.
@@ -28,6 +28,11 @@ def goals_of(metrics: Mapping[str, Any]) -> Point:
     return first, second
 
 
+def goals_of_nothing(baseline: Mapping[str, float]) -> Point:
+    """Both goals of knowing nothing; ``baseline`` as :func:`core.metrics.baseline_scores` gives it."""
+    return goals_of({f"val_{name}": value for name, value in baseline.items()})
+
+
 def front_rank(points_N2: Sequence[Point] | Floats) -> Integers:
     """The front of each point (N,): 1 if nothing dominates it, 2 if only points of the first front do, and so on.
 
@@ -45,37 +50,6 @@ def front_rank(points_N2: Sequence[Point] | Floats) -> Integers:
     return np.asarray(ranks[place.reshape(-1)], dtype=np.int64)
 
 
-def crowding_distance(front_N2: Sequence[Point] | Floats) -> Floats:
-    """How much room each point of one front has (N,): the width and height of the box between its two neighbours, as
-    shares of the front's own (Deb et al., 2002). Infinite at the front's two ends; points that are the same share it.
-    """
-    points = _as_points(front_N2)
-    distinct, place = np.unique(points, axis=0, return_inverse=True)
-    room = np.full(len(distinct), np.inf)
-    if len(distinct) > 2:
-        width = np.abs(distinct[-1] - distinct[0])
-        room[1:-1] = (np.abs(distinct[2:] - distinct[:-2]) / np.where(width > 0, width, 1)).sum(axis=1)
-    return np.asarray(room[place.reshape(-1)], dtype=np.float64)
-
-
-def better_count(points_N2: Sequence[Point] | Floats) -> Integers:
-    """How many others stand before each point (N,): on an earlier front, or on its own with more room around them.
-
-    The crowded comparison of NSGA-II (Deb et al., 2002). Points that stand equal do not stand before each other.
-    """
-    points = _as_points(points_N2)
-    ranks = front_rank(points)
-    room = np.zeros(len(points))
-    for rank in np.unique(ranks):
-        room[ranks == rank] = crowding_distance(points[ranks == rank])
-    keys = list(zip(ranks.tolist(), (-room).tolist(), strict=True))
-    ordered = sorted(keys)
-    first: dict[tuple[int, float], int] = {}
-    for position, key in enumerate(ordered):
-        first.setdefault(key, position)
-    return np.array([first[key] for key in keys], dtype=np.int64)
-
-
 def hypervolume(points_N2: Sequence[Point] | Floats, reference: Point) -> float:
     """The area that is dominated by some point and dominates ``reference`` (Zitzler and Thiele, 1998).
 
@@ -91,17 +65,23 @@ def hypervolume(points_N2: Sequence[Point] | Floats, reference: Point) -> float:
     return float(steps @ (reference[1] - front[:, 1]))
 
 
-def spread_out(points_N2: Sequence[Point] | Floats, count: int, reference: Point) -> list[int]:
-    """Up to ``count`` points: the first one, then always the one that adds most hypervolume to those chosen.
+def spread_out(front_N2: Sequence[Point] | Floats, count: int, reference: Point) -> list[int]:
+    """Up to ``count`` points of one front: the first, then always the one that adds most hypervolume to those chosen.
 
-    Of several that add as much, or nothing, the earlier one. (Greedy choice is within 1 - 1/e of the best, since the
-    hypervolume is submodular: Nemhauser et al., 1978.)
+    Of several that add as much, or nothing, the earlier one. What a point adds is a rectangle: from it to the next
+    chosen one (or the reference) on the right, and to the next one on the left above it. Greedy choice reaches at least
+    1 - 1/e of what the best choice covers (Nemhauser et al., 1978; Guerreiro et al., 2016).
     """
-    points = _as_points(points_N2)
+    front = _as_points(front_N2)
     chosen: list[int] = []
-    while len(chosen) < min(count, len(points)):
-        left = [index for index in range(len(points)) if index not in chosen]
-        chosen.append(max(left, key=lambda one: hypervolume(points[[*chosen, one]], reference)) if chosen else left[0])
+    while len(chosen) < min(count, len(front)):
+        stairs = np.unique(front[chosen], axis=0)  # to the right and down
+        x = np.minimum(np.append(stairs[:, 0], np.inf), reference[0])
+        y = np.minimum(np.append(np.inf, stairs[:, 1]), reference[1])
+        right = np.searchsorted(stairs[:, 0], front[:, 0])
+        gains = np.clip(x[right] - front[:, 0], 0, None) * np.clip(y[right] - front[:, 1], 0, None)
+        gains[chosen] = -1.0
+        chosen.append(int(gains.argmax()) if chosen else 0)
     return chosen
 
 

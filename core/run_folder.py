@@ -44,6 +44,7 @@ class RunFolder:
         self.journal = path / "optuna.journal"
         self.winners = path / "winners.csv"
         self.race = path / "race.csv"
+        self.front = path / "front.png"
         self.backbone = path / "winners" / "backbone.safetensors"
         self.test = path / "test"
 

@@ -4,15 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from core.pareto import (
-    better_count,
-    crowding_distance,
-    dominated_by,
-    front_rank,
-    goals_of,
-    hypervolume,
-    spread_out,
-)
+from core.pareto import dominated_by, front_rank, goals_of, hypervolume, spread_out
 
 
 def peeled(points):
@@ -39,31 +31,12 @@ def test_fronts_are_those_that_peeling_by_definition_gives_ties_and_copies_inclu
 
 def test_no_points_have_no_fronts():
     assert front_rank([]).tolist() == []
-    assert better_count([]).tolist() == []
     assert hypervolume([], (1, 1)) == 0
     assert spread_out([], 3, (1, 1)) == []
 
 
 def test_where_one_goal_is_missing_the_front_of_a_point_is_its_rank_by_the_other():
     assert front_rank([(0.3, 0), (0.1, 0), (0.2, 0), (0.1, 0)]).tolist() == [3, 1, 2, 1]
-
-
-def test_crowding_is_infinite_at_the_ends_and_the_neighbours_box_between():
-    front = [(0, 10), (1, 4), (3, 2), (4, 0)]
-    assert crowding_distance(front).tolist() == pytest.approx([math.inf, 3 / 4 + 8 / 10, 3 / 4 + 4 / 10, math.inf])
-
-
-def test_crowding_does_not_change_with_units_and_copies_share_it():
-    front = np.array([(0, 10), (1, 4), (1, 4), (3, 2), (4, 0)], dtype=float)
-    room = crowding_distance(front)
-    assert room[1] == room[2] == pytest.approx(3 / 4 + 8 / 10)
-    assert crowding_distance(front * [1000, 0.01]).tolist() == pytest.approx(room.tolist())
-
-
-def test_an_earlier_front_stands_first_and_room_decides_within_one():
-    points = [(0, 10), (1, 9), (5, 5), (10, 0), (11, 11)]
-    # The ends are level; of the two between, (5, 5) has the larger box (9 + 9 against 5 + 5).
-    assert better_count(points).tolist() == [0, 3, 2, 0, 4]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -92,11 +65,24 @@ def test_a_point_no_better_than_the_reference_in_one_goal_adds_nothing():
     assert hypervolume([(0.5, 0.5), (0.0, 1.0), (2.0, 0.0)], (1, 1)) == 0.25
 
 
-def test_what_is_spread_out_begins_with_the_first_and_adds_the_largest_step():
-    #      the compromise, its near neighbour, a far end, one that is useless in a goal
-    points = [(0.4, 0.4), (0.39, 0.42), (0.9, 0.1), (0.0, 1.5)]
-    assert spread_out(points, 2, (1, 1)) == [0, 2]
-    assert spread_out(points, 9, (1, 1)) == [0, 2, 1, 3]
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_spread_out_adds_most_hypervolume_at_each_step(seed):
+    random = np.random.default_rng(seed)
+    points = random.random((40, 2)) * 1.2
+    front = random.permutation(points[front_rank(points) == 1])
+    chosen = spread_out(front, 5, (1, 1))
+    assert chosen[0] == 0
+    for size in range(1, len(chosen)):
+        reached = [hypervolume(front[[*chosen[:size], i]], (1, 1)) for i in range(len(front))]
+        assert hypervolume(front[chosen[: size + 1]], (1, 1)) == pytest.approx(max(reached))
+
+
+def test_what_adds_nothing_is_taken_last_and_in_the_order_given():
+    # the compromise; copies of it; a far end; one that is useless in a goal
+    front = [(0.4, 0.4), (0.4, 0.4), (0.9, 0.1), (0.0, 1.5), (0.4, 0.4)]
+    assert spread_out(front, 2, (1, 1)) == [0, 2]
+    assert spread_out(front, 9, (1, 1)) == [0, 2, 1, 3, 4]
+    assert spread_out([(3, 5), (2, 6), (4, 4)], 3, (1, 1)) == [0, 1, 2]
 
 
 def test_domination_needs_no_worse_in_both_and_better_in_one():

@@ -9,7 +9,7 @@ from typing import Any
 from core.config import check_value, shown
 from core.errors import UserError
 from core.folds import MOST_FOLDS
-from core.names import METRICS, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
+from core.names import METRICS, PARETO, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
 from core.preparation import DRAWN
 from core.retraining import Objective
 from core.seeds import derived_seed
@@ -17,6 +17,7 @@ from search_spaces.grid import grid_of
 from search_spaces.parameter import Int, Value
 from search_spaces.space import Space, space_from_json
 from tune.study import Sampler
+from tune.two_goals import check_two_goals
 
 TRIAL_SEEDS, RETRAIN_SEEDS, VERDICT_SEED, RACE_SEEDS = 1, 2, 3, 4  # first step of the path from the search seed
 RACE_FOLDS = 5  # where trials have none
@@ -98,13 +99,20 @@ class Plan:
             raise UserError("--race must be 0 or from 2, got 1: there is no race against nobody")
         if self.race and (self.rank_by or self.objective) == "val_loss":
             raise UserError("--race: val_loss has another unit in each trial; choose another --rank-by")
-        self._check_objective("--objective", self.objective)
-        self._check_objective("--rank-by", self.rank_by or self.objective)
+        self._check_objectives()
         self._check_grid()
+
+    def _check_objectives(self) -> None:
+        if self.two_goals:
+            name = self.search_space().name
+            check_two_goals(name, self.architectures(), self.sampler, self.race, self.rank_by)
+        self._check_objective("--objective", self.aim().name)
+        self._check_objective("--rank-by", self.ranking().name)
 
     def _check_objective(self, option: str, name: str) -> None:
         if name not in OBJECTIVES:
-            raise UserError(f"{option} must be one of {', '.join(OBJECTIVES)}, got {name!r}")
+            known = (*OBJECTIVES, *([PARETO] if option == "--objective" else []))
+            raise UserError(f"{option} must be one of {', '.join(known)}, got {name!r}")
         task = next((t for t in Task if name.removeprefix("val_") in TASK_METRICS[t]), None)
         lacking = [a for a in self.architectures() if task is not None and task not in TASKS[a]]
         if lacking:
@@ -142,13 +150,18 @@ class Plan:
         drawn_between = isinstance(space.parameters.get("frozen_blocks"), Int)
         return tuple(range(min(values), max(values) + 1)) if drawn_between else tuple(values)
 
+    @property
+    def two_goals(self) -> bool:
+        """Whether gender and landmarks are goals of their own."""
+        return self.objective == PARETO
+
     def aim(self) -> Objective:
-        """The objective, with its direction."""
-        return Objective(self.objective)
+        """The objective, with its direction; with two goals, what chooses among the epochs of one training."""
+        return Objective(RELATIVE_ERROR if self.two_goals else self.objective)
 
     def ranking(self) -> Objective:
-        """What chooses among trials."""
-        return Objective(self.rank_by or self.objective)
+        """What chooses among trials; with two goals, the compromise among those of a front."""
+        return Objective(self.rank_by or self.aim().name)
 
     def cells(self) -> int:
         """How many cells a grid has."""
