@@ -103,7 +103,7 @@ def _paper_style(row: Mapping[Any, Any]) -> dict[str, Any]:
 def _plot_winners(axes: Axes, winners: pd.DataFrame) -> None:
     """Each with its number among those of its kind, which ends its label from the second on."""
     for row in winners.to_dict("records"):
-        colour, spread = look_of(row["architecture"]).colour, [row[f"val_{name}_sd"] for name in PLAIN]
+        colour, spread = look_of(row["architecture"]).colour, [row[f"{name}_sd"] for name in PLAIN]
         x, y = (row[name] for name in PLAIN)
         bars = [None if np.isnan(sd) else sd for sd in spread]
         axes.errorbar(x, y, xerr=bars[0], yerr=bars[1], color=colour, elinewidth=1.2, capsize=2, zorder=4, **WINNER)
@@ -116,7 +116,7 @@ def _note(axes: Axes, front: Front, limits: Floats) -> None:
     """What knowing nothing scores, and how many points are beyond the axes."""
     style: dict[str, Any] = {"fontsize": SMALL, "color": "0.4"}
     right, top = axes.get_yaxis_transform(), axes.get_xaxis_transform()
-    axes.text(0.005, front.nothing[1], "mean face", va="bottom", transform=right, **style)
+    axes.text(0.995, front.nothing[1], "mean face", ha="right", va="bottom", transform=right, **style)
     axes.text(front.nothing[0], 0.005, "prior", ha="right", va="bottom", rotation=90, transform=top, **style)
 
     def beyond(table: pd.DataFrame) -> int:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from core.bootstrap import Estimate
 from core.final_test import Tested, TestResult
+from core.front import PLAIN, Front, paper_standing
 from core.names import AREA99, MAN, MEAN_FACE
 from core.page import embedded, render
 from core.published import published_table
@@ -47,6 +48,7 @@ def write_report(
     before: Sequence[str],
     others: Mapping[str, Sequence[str]],
     figures: Mapping[Path, str],
+    front: tuple[Front, Mapping[Path, str]] | None = None,
 ) -> str:
     """The page as text.
 
@@ -56,6 +58,7 @@ def write_report(
         before: when this run had opened the test faces before.
         others: when other runs have, by name.
         figures: PNG files with their captions.
+        front: of a search for two goals, with its figure.
     """
     men, faces = int((result.truth.gender == MAN).sum()), len(result.truth.gender)
     return render(
@@ -76,6 +79,7 @@ def write_report(
         tables=_tests(result),
         gains=[_gain(tested) for tested in result.tested if tested.gain is not None],
         figures=embedded(figures),
+        front=None if front is None else {"figures": embedded(front[1]), "table": _papers_models(front[0])},
         validation=_validations(result, search.get("baseline_validation") or {}),
         settings=_settings(result),
     )
@@ -169,6 +173,19 @@ def _spreads(names: Sequence[str], row: Mapping[str, Any]) -> list[dict[str, str
         tail = "" if spread == "-" else f"+- {spread}"
         cells.append({"value": number(name, row.get(key)), "interval": tail})
     return cells
+
+
+def _papers_models(front: Front) -> dict[str, Any]:
+    """Which models of the paper are on the front of all that is shown, and what the others are behind."""
+    rows = [
+        {
+            "name": f"paper: {row['name']}",
+            "cells": _plain(PLAIN, row),
+            "where": f"behind {'; '.join(row['behind'])}" if row["behind"] else "on the front",
+        }
+        for row in paper_standing(front)
+    ]
+    return {"heads": [HEADS[name] for name in PLAIN], "rows": rows}
 
 
 def _settings(result: TestResult) -> dict[str, Any]:

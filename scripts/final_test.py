@@ -22,7 +22,11 @@ from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.faces import Faces
 from core.final_test import TestResult, predictions_table, run_test, scores_table
+from core.front import Front, read_front
+from core.front_figure import CAPTION, front_figure
 from core.gallery import write_figures
+from core.looks import save_figures
+from core.names import PARETO
 from core.openings import opened_elsewhere, record_opening
 from core.preparation import load_faces
 from core.report import number, write_report
@@ -71,6 +75,7 @@ def main() -> None:
         if "paper" in search["plan"]:
             raise UserError(f"{run.path}: a replication of the paper, which paper.py itself tests: {run.again}")
         winners, backbone = read_winners(run), read_backbone(run)
+        front = read_front(run, search) if search["plan"].get("objective") == PARETO else None
         faces, split = read_faces(run, search, arguments.data, arguments.cache)
         doing = Doing()
         with Progress(doing.line):
@@ -82,7 +87,7 @@ def main() -> None:
             table = scores_table(result)
             write_text(run.test / "scores.csv", table.to_csv(index=False))
             write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
-            report = write_page(run, search, result, (before, others), device, doing)
+            report = write_page(run, search, result, front, (before, others), device, doing)
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
     print_scores(table)
     print(f"report: {report}")
@@ -116,6 +121,7 @@ def write_page(
     run: RunFolder,
     search: dict[str, Any],
     result: TestResult,
+    front: Front | None,
     openings: tuple[list[str], dict[str, list[str]]],
     device: torch.device,
     doing: Doing,
@@ -126,7 +132,10 @@ def write_page(
     search["tested"] = pd.Timestamp.now("UTC").strftime("%Y-%m-%d %H:%M UTC")
     search["test_device"] = torch.cuda.get_device_name() if device.type == "cuda" else "a CPU"
     report = run.test / "report.html"
-    write_text(report, write_report(report, result, search, *openings, figures))
+    drawn = None
+    if front is not None:
+        drawn = front, save_figures(run.test / "figures", {"front": (front_figure(front), CAPTION)})
+    write_text(report, write_report(report, result, search, *openings, figures, drawn))
     show_in_tensorboard(run, figures)
     return report
 
