@@ -107,7 +107,13 @@ def test_a_failure_and_the_last_epoch_end_a_trial():
 
 @pytest.mark.parametrize(
     ("epochs", "grace", "reduction", "milestones"),
-    [(10, 2, 3, [2, 6]), (50, 2, 3, [2, 6, 18]), (2, 2, 3, []), (8, 1, 2.5, [1, 3, 7]), (6, 2, 1 + 1e-12, [2, 3, 4, 5])],
+    [
+        (10, 2, 3, [2, 6]),
+        (50, 2, 3, [2, 6, 18]),
+        (2, 2, 3, []),
+        (8, 1, 2.5, [1, 3, 7]),
+        (6, 2, 1 + 1e-12, [2, 3, 4, 5]),
+    ],
 )
 def test_rungs_lie_reduction_times_as_far_each_and_an_epoch_apart_at_least(epochs, grace, reduction, milestones):
     assert list(FrontRungs(NOTHING, epochs, grace, reduction).seen) == milestones

@@ -108,7 +108,7 @@ def check_trials(study: optuna.Study, space: Space, journal: Path, goals: int = 
     if set(study.directions) != {optuna.study.StudyDirection.MINIMIZE}:
         raise UserError(f"{journal}: not the journal of this search (it does not minimise)")
     if len(study.directions) != goals:
-        raise UserError(f"{journal}: not the journal of this search (it has {len(study.directions)} goals)")
+        raise UserError(f"{journal}: not the journal of this search (it has another number of goals)")
     for trial in study.get_trials(deepcopy=False):
         _check_parameters(trial, space, f"{journal}: trial {trial.number}")
         if not isinstance(trial.user_attrs.get("reason", ""), str):
