@@ -11,6 +11,7 @@ from benchmarks.fuzz_reader import Reader
 from benchmarks.fuzz_run import FACES, Material
 from benchmarks.mutations import changed_archive, changed_json
 from core.faces import load_drawn_faces
+from core.front import paper_standing, read_front
 from core.kept_predictions import read_predictions
 from core.kept_test import kept_test
 from core.openings import opened_dates
@@ -25,6 +26,7 @@ def run_readers(material: Material) -> list[Reader]:
     return [
         _split_reader(material),
         _winners_reader(material),
+        _front_reader(material),
         *_test_readers(material),
         *_weights_readers(material),
         _cache_reader(material),
@@ -41,6 +43,14 @@ def _winners_reader(material: Material) -> Reader:
     seed = run.winner("multitask", 0)
     files = {path: path.read_bytes() for path in (run.winners, seed / "config.json", seed / "curve.csv")}
     return Reader("winners", files, lambda: read_winners(run))
+
+
+def _front_reader(material: Material) -> Reader:
+    run = material.run
+    trials = b"trial,front_rank,val_gender_ce,val_nme_pct,config.architecture\n0,1,0.3,9.5,multitask\n1,,,,gender\n"
+    search = {"plan": {"space": {"fixed": {}}}, "baseline_validation": {"gender_ce": 0.7, "nme_pct": 45.0}}
+    files = {run.trials: trials, run.winners: run.winners.read_bytes()}
+    return Reader("front", files, lambda: paper_standing(read_front(run, search)))
 
 
 def _test_readers(material: Material) -> list[Reader]:

@@ -3,6 +3,7 @@
 All on validation faces. ``gender_ce`` is in nats, ``nme_pct`` in percent of the inter-ocular distance.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,9 @@ def read_front(run: RunFolder, search: Mapping[str, Any]) -> Front:
         UserError: a file is not what a search for two goals writes.
     """
     nothing = search.get("baseline_validation") or {}
-    lacking = [name for name in PLAIN if nothing.get(name) is None]
+    lacking = [name for name in PLAIN if not 0 < (nothing.get(name) or 0) < math.inf]
     if lacking:
-        raise UserError(f"{run.search}: baseline_validation has no {lacking[0]}")
+        raise UserError(f"{run.search}: baseline_validation must hold {lacking[0]}, a number above 0")
     try:
         kind = search["plan"]["space"]["fixed"].get("architecture")
     except (KeyError, TypeError, AttributeError):
@@ -62,6 +63,8 @@ def _table(path: Path, names: list[str]) -> pd.DataFrame:
         table = pd.read_csv(path)
         numbers = [name for name in (*names, *GOALS) if name not in ("model", "architecture")]
         table = table.assign(**{name: table[name].astype("float64") for name in numbers})
+        if ((table[numbers] < 0) | (table[numbers] == math.inf)).any(axis=None):
+            raise ValueError("a number that is negative or infinite")
         table = table.astype({name: "str" for name in names if name in ("model", "architecture")})
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         reason = " ".join(str(error).split())[:100]

@@ -68,6 +68,8 @@ def test_where_all_trials_are_of_one_kind_the_plan_says_of_which(run):
     [
         ("trials.csv", "front_rank", "x", "trials.csv: not the table that a search for two goals writes"),
         ("trials.csv", "0.3", "much", "trials.csv: not the table"),
+        ("trials.csv", "0.3", "-0.3", "trials.csv: not the table.*negative or infinite"),
+        ("trials.csv", "10.0", "inf", "trials.csv: not the table.*negative or infinite"),
         ("trials.csv", "attention", "transformer", "trials.csv: a model must be one of gender.*'transformer'"),
         ("winners.csv", "multitask,multitask", "multitask,5", "winners.csv: a model must be one of"),
         ("winners.csv", "val_nme_pct_sd", "x", "winners.csv: not the table"),
@@ -84,8 +86,9 @@ def test_a_damaged_table_is_one_line_that_names_the_file(run, name, old, new, ru
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"baseline_validation": {"gender_ce": 0.7}}, "baseline_validation has no nme_pct"),
-        ({"baseline_validation": None}, "baseline_validation has no gender_ce"),
+        ({"baseline_validation": {"gender_ce": 0.7}}, "baseline_validation must hold nme_pct"),
+        ({"baseline_validation": None}, "baseline_validation must hold gender_ce"),
+        ({"baseline_validation": {"gender_ce": 0.7, "nme_pct": 0}}, "baseline_validation must hold nme_pct"),
         ({"plan": {"space": []}}, "its plan has no space"),
     ],
 )
