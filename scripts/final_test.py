@@ -136,7 +136,7 @@ def write_page(
     if front is not None:
         drawn = front, save_figures(run.test / "figures", {"front": (front_figure(front), CAPTION)})
     write_text(report, write_report(report, result, search, *openings, figures, drawn))
-    show_in_tensorboard(run, figures)
+    show_in_tensorboard(run, figures | (drawn[1] if drawn else {}))
     return report
 
 

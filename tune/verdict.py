@@ -55,12 +55,15 @@ def chances_by_label(
     return found
 
 
-def _rivals(candidates: Sequence[Candidate], of_a_kind: bool) -> list[list[Candidate]]:
-    """Candidates of the same tasks, or of the same kind of model, where there are several."""
+def _rivals(candidates: Sequence[Candidate], two_goals: bool) -> list[list[Candidate]]:
+    """Candidates of the same tasks, where there are several; with two goals, of the same kind of model with both."""
     groups: dict[object, list[Candidate]] = {}
     for candidate in candidates:
         kind = candidate.architecture
-        groups.setdefault(kind if of_a_kind else TASKS[kind], []).append(candidate)
+        if not two_goals:
+            groups.setdefault(TASKS[kind], []).append(candidate)
+        elif len(TASKS[kind]) == 2:
+            groups.setdefault(kind, []).append(candidate)
     return [group for group in groups.values() if len(group) > 1]
 
 
