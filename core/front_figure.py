@@ -116,26 +116,30 @@ def _note(axes: Axes, front: Front, limits: Floats) -> None:
     """What knowing nothing scores, and how many points are beyond the axes."""
     style: dict[str, Any] = {"fontsize": SMALL, "color": "0.4"}
     right, top = axes.get_yaxis_transform(), axes.get_xaxis_transform()
-    axes.text(0.995, front.nothing[1], "mean face", ha="right", va="bottom", transform=right, **style)
+    axes.text(0.005, front.nothing[1], "mean face", va="bottom", transform=right, **style)
     axes.text(front.nothing[0], 0.005, "prior", ha="right", va="bottom", rotation=90, transform=top, **style)
 
     def beyond(table: pd.DataFrame) -> int:
         return int((table[list(PLAIN)].to_numpy() > limits[:, 1]).any(axis=1).sum())
 
-    trials, paper = beyond(front.trials), beyond(published_goals())
-    parts = [f"{trials} trial{'s' if trials > 1 else ''}"] if trials else []
-    parts += [f"{paper} of the paper's models"] if paper else []
-    if parts:
-        text = f"off the axes: {' and '.join(parts)}"
-        axes.set_title(text, fontsize=SMALL, color="0.4", loc="right")
+    counts = [
+        (beyond(front.trials), "trials"),
+        (beyond(front.winners), "winners"),
+        (beyond(published_goals()), "models of the paper"),
+    ]
+    if any(count for count, _ in counts):
+        text = ", ".join(f"{name} ({count})" for count, name in counts if count)
+        axes.set_title(f"off the axes: {text}", fontsize=SMALL, color="0.4", loc="right")
 
 
 def _keys(front: Front) -> list[Line2D]:
-    kinds = [str(kind) for kind in sorted(set(front.trials["architecture"]))]
-    keys = [
-        Line2D([], [], color=look_of(kind).colour, linestyle=look_of(kind).line, label=f"front: {look_of(kind).label}")
-        for kind in kinds
-    ]
+    keys, searched = [], set(front.trials["architecture"])
+    for kind in sorted({*searched, *published_goals()["architecture"]} - {""}):
+        look = look_of(str(kind))
+        if kind in searched:
+            keys.append(Line2D([], [], color=look.colour, linestyle=look.line, label=f"front: {look.label}"))
+        else:
+            keys.append(Line2D([], [], color=look.colour, linestyle="none", marker="s", label=look.label))
     grey: dict[str, Any] = {"color": "0.3", "linestyle": "none"}
     keys += [
         Line2D([], [], label="a trial", **grey, **TRIAL),

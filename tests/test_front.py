@@ -155,9 +155,12 @@ def test_the_figure_shows_all_points_and_one_staircase_a_kind(tmp_path):
 
 def test_what_is_far_beyond_knowing_nothing_is_counted_in_a_note_and_a_front_may_be_empty(tmp_path):
     figure = front_figure(
-        front([("multitask", 0.2, 20.0, 1), ("multitask", 5.0, 20.0, 2), ("multitask", 0.3, 90.0, 3)])
+        front(
+            [("multitask", 0.2, 20.0, 1), ("multitask", 5.0, 20.0, 2), ("multitask", 0.3, 90.0, 3)],
+            [("multitask", "multitask", 0.2, 99.0, 0.01, 0.5)],
+        )
     )
     [axes] = figure.axes
-    assert axes.get_title(loc="right") == "off the axes: 2 trials and 2 of the paper's models"
+    assert axes.get_title(loc="right") == "off the axes: trials (2), winners (1), models of the paper (2)"
     assert axes.get_xlim()[1] < 1
     save_figure(front_figure(front()), tmp_path / "empty.png")

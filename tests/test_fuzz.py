@@ -31,17 +31,9 @@ FAST = settings(
 )
 NAMES = (
     *("annotations, official", "annotations, Kaggle", "identities", "space", "search.json", "search.json, paper"),
-    *(
-        "optuna.journal",
-        "curves.csv",
-        "split.csv",
-        "winners",
-        "front",
-        "predictions.npz",
-        "measured.json",
-        "opened.json",
-    ),
+    *("optuna.journal", "curves.csv", "split.csv", "winners", "predictions.npz", "measured.json", "opened.json"),
     *("record of a retraining", "weights, .pth", "weights of a winner", "checkpoint", "cache of faces"),
+    "front",
 )
 NEVER_WHOLE = {"weights, .pth"}  # two of VGG-16's 26 tensors, all else would be large
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(KEYS)

@@ -46,9 +46,9 @@ class FrontRungs(FIFOScheduler):
 
     First come those that nothing dominates, then those that only they dominate, and so on (Deb et al., 2002). Of a
     front that has more trials than there are places, the best by the objective comes first, then whichever adds most
-    hypervolume to those before it. Crowding distance and the epsilon-net of Schmucker et al. give the first places to a
-    front's ends, also where a model is worse than knowing nothing in one goal: on a rung of a few trials the
-    compromise between them would have to go.
+    hypervolume to those before it. Crowding distance gives the first places to a front's ends, and the epsilon-net of
+    Schmucker et al. (the farthest first) soon comes to them, also where a model is worse than knowing nothing in one
+    goal: on a rung of a few trials the compromise between them would have to go.
 
     Args:
         epochs: of a trial that is never stopped.
