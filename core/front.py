@@ -4,7 +4,7 @@ All on validation faces. ``gender_ce`` is in nats, ``nme_pct`` in percent of the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,24 +48,23 @@ def read_front(run: RunFolder, search: Mapping[str, Any]) -> Front:
         kind = search["plan"]["space"]["fixed"].get("architecture")
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{run.search}: its plan has no space") from None
-    trials = _table(run.trials, ["front_rank"])
+    trials = _table(run.trials, numbers=["front_rank", *GOALS])
     if "config.architecture" in trials:
         kind = trials["config.architecture"]
     trials = _both_tasks(trials.assign(architecture=kind), run.trials)
-    winners = _table(run.winners, ["model", "architecture", *(f"{name}_sd" for name in GOALS)])
+    spreads = [f"{name}_sd" for name in GOALS]
+    winners = _table(run.winners, numbers=[*GOALS, *spreads], words=["model", "architecture"])
     winners = _both_tasks(winners[winners["model"] != MEAN_FACE], run.winners)
     return Front(trials.dropna(subset="front_rank"), winners, goals_of_nothing(nothing))
 
 
-def _table(path: Path, names: list[str]) -> pd.DataFrame:
-    """A file's table, goals without ``val_``."""
+def _table(path: Path, numbers: Sequence[str], words: Sequence[str] = ()) -> pd.DataFrame:
+    """A file's table, whose columns of these names hold numbers from 0 and words; goals without ``val_``."""
     try:
         table = pd.read_csv(path)
-        numbers = [name for name in (*names, *GOALS) if name not in ("model", "architecture")]
-        table = table.assign(**{name: table[name].astype("float64") for name in numbers})
-        if ((table[numbers] < 0) | (table[numbers] == math.inf)).any(axis=None):
+        table = table.astype(dict.fromkeys(numbers, "float64") | dict.fromkeys(words, "str"))
+        if ((table[[*numbers]] < 0) | (table[[*numbers]] == math.inf)).any(axis=None):
             raise ValueError("a number that is negative or infinite")
-        table = table.astype({name: "str" for name in names if name in ("model", "architecture")})
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"{path}: not the table that a search for two goals writes ({reason})") from None

@@ -75,8 +75,8 @@ def main() -> None:
         if "paper" in search["plan"]:
             raise UserError(f"{run.path}: a replication of the paper, which paper.py itself tests: {run.again}")
         winners, backbone = read_winners(run), read_backbone(run)
-        front = read_front(run, search) if search["plan"].get("objective") == PARETO else None
         faces, split = read_faces(run, search, arguments.data, arguments.cache)
+        front = read_front(run, search) if search["plan"].get("objective") == PARETO else None
         doing = Doing()
         with Progress(doing.line):
             check_weights(winners, backbone, doing)
