@@ -21,7 +21,8 @@ from core.preparation import DRAWN
 from core.seeds import derived_seed
 from search_spaces.parameter import Choice
 from search_spaces.space import Space
-from tune.plan import Plan, Profile, grid_options, settled_space
+from tune.plan import Plan, grid_options
+from tune.profile import Profile, settled_space
 
 # So small because Adam and its kin first step by the sign of each gradient: at usual rates, rounding in another order
 # grows within an epoch into scores that differ by percents, and nobody could tell it from other work.

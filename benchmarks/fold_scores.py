@@ -41,7 +41,7 @@ from core.session import DivergedError
 from search_spaces.multitask import MULTITASK
 from search_spaces.space import Space
 from tune.cluster import WORKER_ENVIRONMENT
-from tune.plan import Profile, settled_space
+from tune.profile import Profile, settled_space
 from tune.progress import Progress, clock
 
 SCORES = RESULTS / "fold_scores.csv"

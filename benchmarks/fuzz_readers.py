@@ -19,7 +19,8 @@ from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
 from search_spaces.parameter import ends_of
 from tune.paper_plan import PaperPlan, paper_plan_from_json
-from tune.plan import Plan, Profile, grid_options, plan_from_json, settled_space
+from tune.plan import Plan, grid_options, plan_from_json
+from tune.profile import Profile, settled_space
 from tune.search import restored_ledger
 from tune.study import Sampler, Study
 

@@ -12,6 +12,7 @@ from benchmarks.fuzz_reader import Reader
 from benchmarks.fuzz_run import FACES, Material
 from benchmarks.mutations import changed_archive, changed_json
 from core.faces import load_drawn_faces
+from core.front import paper_standing, read_front
 from core.importance_table import COLUMNS, Verdict, read_importance, sentences
 from core.kept_predictions import read_predictions
 from core.kept_test import kept_test
@@ -28,6 +29,7 @@ def run_readers(material: Material) -> list[Reader]:
         _split_reader(material),
         _winners_reader(material),
         _importance_reader(material),
+        _front_reader(material),
         *_test_readers(material),
         *_weights_readers(material),
         _cache_reader(material),
@@ -55,6 +57,14 @@ def _importance_reader(material: Material) -> Reader:
     ]
     content = pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False)
     return Reader("importance.csv", {path: content.encode()}, lambda: sentences(read_importance(path)))
+
+
+def _front_reader(material: Material) -> Reader:
+    run = material.run
+    trials = b"trial,front_rank,val_gender_ce,val_nme_pct,config.architecture\n0,1,0.3,9.5,multitask\n1,,,,gender\n"
+    search = {"plan": {"space": {"fixed": {}}}, "baseline_validation": {"gender_ce": 0.7, "nme_pct": 45.0}}
+    files = {run.trials: trials, run.winners: run.winners.read_bytes()}
+    return Reader("front", files, lambda: paper_standing(read_front(run, search)))
 
 
 def _test_readers(material: Material) -> list[Reader]:

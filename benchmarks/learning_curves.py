@@ -38,7 +38,7 @@ from search_spaces.joint import JOINT
 from search_spaces.space import Space
 from tune.cluster import WORKER_ENVIRONMENT
 from tune.paper_plan import STEPS, PaperPlan, Step
-from tune.plan import Profile, settled_space
+from tune.profile import Profile, settled_space
 from tune.progress import Progress, clock
 from tune.study import Sampler, Study
 

@@ -23,7 +23,8 @@ from search_spaces.catalogue import SPACES
 from tune.board import Board
 from tune.cluster import Workers, start_ray
 from tune.ledger import Ledger
-from tune.plan import Plan, Profile, settled_space
+from tune.plan import Plan
+from tune.profile import Profile, settled_space
 from tune.search import Search
 
 TRIALS, QUICK_TRIALS = (100, 1_000, 10_000), (100, 1_000)

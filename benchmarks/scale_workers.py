@@ -17,7 +17,8 @@ from core.splits import split_faces
 from search_spaces.catalogue import SPACES
 from tune.cluster import Workers, start_ray
 from tune.materials import Materials, Place
-from tune.plan import Plan, Profile, settled_space
+from tune.plan import Plan
+from tune.profile import Profile, settled_space
 from tune.progress import Counter
 from tune.run import create_run
 from tune.search import Search

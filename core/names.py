@@ -112,6 +112,8 @@ LANDMARK_METRICS = (
 TASK_METRICS: dict[Task, tuple[str, ...]] = {Task.GENDER: GENDER_METRICS, Task.LANDMARKS: LANDMARK_METRICS}
 RELATIVE_ERROR = "relative_error"
 AREA99 = "operating_area99"  # the paper's operating-curve area, which stops at a threshold of 99 %
+PARETO = "pareto"  # the objective of a search with two goals, and these are they
+GOALS = ("val_gender_ce", "val_nme_pct")
 METRICS = ("loss", *GENDER_METRICS, *LANDMARK_METRICS, RELATIVE_ERROR)
 
 HIGHER_IS_BETTER = frozenset(

@@ -1,11 +1,12 @@
 """The paper's own numbers (tables I to VI), under Tandem's metric names, to stand beside what a run measures."""
 
+from collections.abc import Hashable
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
-from core.names import AREA99, Architecture
+from core.names import AREA99, GOALS, Architecture
 
 _FILES = {
     1: "table1_optimizers.csv",
@@ -57,6 +58,34 @@ def published_steps(number: int) -> dict[str, float]:
     texts = _read(number, dtype=str)
     places = {str(name): texts[name].dropna().str.partition(".")[2].str.len().max() for name in texts}
     return {name: 10.0**-count for name, count in places.items()}
+
+
+def published_goals() -> pd.DataFrame:
+    """The paper's models of which it gives gender cross-entropy and NME, both on validation faces, a row a model.
+
+    Columns: ``name``, ``architecture`` (empty for the pair of single-task models, which is as good in each goal as one
+    of them), ``epochs``, ``gender_ce``, ``nme_pct``. Of the pair, the gender model's cross-entropy is its loss in
+    table I.
+    """
+    tables = {number: published_table(number).to_dict("records") for number in (1, 3, 4, 5)}
+    five = {row["architecture"]: row for row in tables[5]}
+    pair: dict[Hashable, Any] = {
+        "gender_ce": min(row["loss"] for row in tables[1]),
+        "nme_pct": five[Architecture.LANDMARKS]["nme_pct"],
+    }
+    rows: list[tuple[str, str, int, dict[Hashable, Any]]] = [("two single-task models (tables I, V)", "", 50, pair)]
+    rows += [(f"{kind}, 50 epochs (table V)", kind, 50, five[kind]) for kind in (_MODELS[3], _MODELS[4])]
+    for row in tables[3]:
+        name = f"{_MODELS[3]}, lambdas {row['lambda1']:g}, {row['lambda2']:g} (table III)"
+        rows.append((name, _MODELS[3], 10, row))
+    rows += [(f"{_MODELS[4]}, d_k {row['d_k']:g} (table IV)", _MODELS[4], 10, row) for row in tables[4]]
+    goals = [name.removeprefix("val_") for name in GOALS]
+    return pd.DataFrame(
+        [
+            {"name": name, "architecture": str(kind), "epochs": epochs, **{goal: row[goal] for goal in goals}}
+            for name, kind, epochs, row in rows
+        ]
+    )
 
 
 def _read(number: int, **options: Any) -> pd.DataFrame:

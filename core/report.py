@@ -9,6 +9,7 @@ import pandas as pd
 
 from core.bootstrap import Estimate
 from core.final_test import Tested, TestResult
+from core.front import PLAIN, Front, paper_standing
 from core.names import AREA99, MAN, MEAN_FACE
 from core.page import embedded, render
 from core.published import published_table
@@ -48,6 +49,7 @@ def write_report(
     others: Mapping[str, Sequence[str]],
     figures: Mapping[Path, str],
     mattered: tuple[Sequence[str], Mapping[Path, str]] = ((), {}),
+    front: tuple[Front, Mapping[Path, str]] | None = None,
 ) -> str:
     """The page as text.
 
@@ -58,15 +60,12 @@ def write_report(
         others: when other runs have, by name.
         figures: PNG files with their captions.
         mattered: what the search has shown to matter, in sentences and a figure.
+        front: of a search for two goals, with its figure.
     """
-    men, faces = int((result.truth.gender == MAN).sum()), len(result.truth.gender)
     return render(
         "report.html",
         name=path.parent.parent.name,
-        test_faces=faces,
-        women=faces - men,
-        men=men,
-        faces=len(result.images),
+        **_faces(result),
         source=Path(str(search["plan"]["data"])).name,
         weights=Path(search.get("weights", "unknown")).name,
         when=search["tested"],
@@ -74,15 +73,21 @@ def write_report(
         before=before,
         others=others,
         persons_unknown=search.get("identity_known") is False,
-        unseen_pct=number("_pct", 100 * unseen_share(faces)),
         tables=_tests(result),
         gains=[_gain(tested) for tested in result.tested if tested.gain is not None],
         figures=embedded(figures),
+        front=None if front is None else {"figures": embedded(front[1]), "table": _papers_models(front[0])},
         validation=_validations(result, search.get("baseline_validation") or {}),
         settings=_settings(result),
         mattered=mattered[0],
         mattered_figures=embedded(mattered[1]),
     )
+
+
+def _faces(result: TestResult) -> dict[str, Any]:
+    men, faces = int((result.truth.gender == MAN).sum()), len(result.truth.gender)
+    unseen = number("_pct", 100 * unseen_share(faces))
+    return {"test_faces": faces, "women": faces - men, "men": men, "faces": len(result.images), "unseen_pct": unseen}
 
 
 def number(name: str, value: Any) -> str:
@@ -173,6 +178,19 @@ def _spreads(names: Sequence[str], row: Mapping[str, Any]) -> list[dict[str, str
         tail = "" if spread == "-" else f"+- {spread}"
         cells.append({"value": number(name, row.get(key)), "interval": tail})
     return cells
+
+
+def _papers_models(front: Front) -> dict[str, Any]:
+    """Which models of the paper are on the front of all that is shown, and what the others are behind."""
+    rows = [
+        {
+            "name": f"paper: {row['name']}",
+            "cells": _plain(PLAIN, row),
+            "where": f"behind {'; '.join(row['behind'])}" if row["behind"] else "on the front",
+        }
+        for row in paper_standing(front)
+    ]
+    return {"heads": [HEADS[name] for name in PLAIN], "rows": rows}
 
 
 def _settings(result: TestResult) -> dict[str, Any]:

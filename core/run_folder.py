@@ -45,6 +45,7 @@ class RunFolder:
         self.winners = path / "winners.csv"
         self.race = path / "race.csv"
         self.importance = path / "importance.csv"
+        self.front = path / "front.png"
         self.backbone = path / "winners" / "backbone.safetensors"
         self.test = path / "test"
 

@@ -8,6 +8,7 @@ import numpy as np
 from core.bootstrap import resampled_faces
 from core.metrics import FaceErrors, Floats, Integers, cross_entropy, relative_error, summary
 from core.names import RELATIVE_ERROR
+from core.pareto import front_rank
 from core.retraining import Objective
 
 RESAMPLES = 1000
@@ -80,6 +81,35 @@ def chances_over_seeds(
         return might_be([np.array([cost_of(faces) for cost_of in runs]) for runs in costs_of], random)
 
     return _shares(resample, resamples, len(models), report)
+
+
+def front_chances_over_seeds(
+    models: Sequence[Sequence[FaceErrors]],
+    costs: Sequence[Cost],
+    seed: int,
+    resamples: int = RESAMPLES,
+    report: Report | None = None,
+) -> list[float]:
+    """For each model the share of resamples in which no other is at least as good in both goals and better in one.
+
+    Resamples are those of :func:`chances_over_seeds`: one choice of faces and of seeds for both goals, so that what is
+    lucky in both stays so. These chances do not add up to 1: all of them may be 1.
+
+    Args:
+        costs: of the two goals.
+    """
+    random = np.random.default_rng(seed)
+    gender = models[0][0].gender
+    costs_of = [[[cost(errors) for errors in runs] for runs in models] for cost in costs]
+    on_front = np.zeros(len(models))
+    for done in range(resamples):
+        faces = resampled_faces(gender, random)
+        drawn = [np.array([cost_of(faces) for cost_of in runs]) for goal in costs_of for runs in goal]
+        points = np.reshape(might_be(drawn, random), (2, len(models))).T
+        on_front += front_rank(points) == 1
+        if report is not None:
+            report(done + 1, resamples)
+    return [float(share) for share in on_front / resamples]
 
 
 def chances_over_folds(

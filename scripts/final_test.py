@@ -22,9 +22,13 @@ from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.faces import Faces
 from core.final_test import TestResult, predictions_table, run_test, scores_table
+from core.front import Front, read_front
+from core.front_figure import CAPTION, front_figure
 from core.gallery import write_figures
 from core.importance_figure import importance_figures
 from core.importance_table import read_importance, sentences
+from core.looks import save_figures
+from core.names import PARETO
 from core.openings import opened_elsewhere, record_opening
 from core.preparation import load_faces
 from core.report import number, write_report
@@ -75,6 +79,7 @@ def main() -> None:
         winners, backbone = read_winners(run), read_backbone(run)
         importance = read_importance(run.importance)
         faces, split = read_faces(run, search, arguments.data, arguments.cache)
+        front = read_front(run, search) if search["plan"].get("objective") == PARETO else None
         doing = Doing()
         with Progress(doing.line):
             check_weights(winners, backbone, doing)
@@ -85,7 +90,7 @@ def main() -> None:
             table = scores_table(result)
             write_text(run.test / "scores.csv", table.to_csv(index=False))
             write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
-            report = write_page(run, search, result, (before, others), importance, device, doing)
+            report = write_page(run, search, result, front, (before, others), importance, device, doing)
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
     print_scores(table)
     print(f"report: {report}")
@@ -119,6 +124,7 @@ def write_page(
     run: RunFolder,
     search: dict[str, Any],
     result: TestResult,
+    front: Front | None,
     openings: tuple[list[str], dict[str, list[str]]],
     importance: pd.DataFrame,
     device: torch.device,
@@ -131,8 +137,11 @@ def write_page(
     search["tested"] = pd.Timestamp.now("UTC").strftime("%Y-%m-%d %H:%M UTC")
     search["test_device"] = torch.cuda.get_device_name() if device.type == "cuda" else "a CPU"
     report = run.test / "report.html"
-    write_text(report, write_report(report, result, search, *openings, figures, mattered))
-    show_in_tensorboard(run, {**figures, **mattered[1]})
+    drawn = None
+    if front is not None:
+        drawn = front, save_figures(run.test / "figures", {"front": (front_figure(front), CAPTION)})
+    write_text(report, write_report(report, result, search, *openings, figures, mattered, drawn))
+    show_in_tensorboard(run, {**figures, **mattered[1], **(drawn[1] if drawn else {})})
     return report
 
 

@@ -34,7 +34,7 @@ from tune.options import (
 )
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
 from tune.paper_results import report_replication
-from tune.plan import parse_settings
+from tune.profile import parse_settings
 from tune.progress import clock, say
 from tune.protocol import Protocol
 from tune.run import create_replication

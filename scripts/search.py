@@ -16,12 +16,13 @@ from typing import Any
 
 from core.errors import UserError, run_script
 from core.importance_table import sentences
-from core.names import Precision
+from core.names import PARETO, Precision
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
 from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import Space
 from tune.cluster import Machine, plan_workers, start_ray
+from tune.front import draw_front, front_sentences
 from tune.importance import write_importance
 from tune.materials import Materials
 from tune.nodes import check_nodes
@@ -36,7 +37,8 @@ from tune.options import (
     place_on,
     storage_of,
 )
-from tune.plan import OBJECTIVES, Plan, Profile, grid_options, parse_settings, plan_from_json, settled_space
+from tune.plan import OBJECTIVES, Plan, grid_options, plan_from_json
+from tune.profile import Profile, parse_settings, settled_space
 from tune.progress import clock, say
 from tune.race import Race
 from tune.report import print_winners
@@ -44,6 +46,7 @@ from tune.retrain import retrain
 from tune.run import create_run
 from tune.search import Search
 from tune.study import Sampler
+from tune.two_goals import TOP_K, two_goal_options
 
 CHANGEABLE = PLACE | {"trials", "max_failures", "time_budget", "data", "weights"}
 """What --resume takes; all else stands in the run's search.json."""
@@ -79,7 +82,8 @@ def add_search_options(how: Group) -> None:
     )
     how.add_argument("--epochs", type=int, help=f"of a trial that is not stopped (default: {Plan.epochs})")
     how.add_argument("--sampler", choices=list(Sampler), help=f"(default: {Plan.sampler}; grid for paper_*)")
-    how.add_argument("--objective", metavar="METRIC", help=f"{', '.join(OBJECTIVES)} (default: {Plan.objective})")
+    metrics = f"{', '.join(OBJECTIVES)}; or {PARETO}: gender and landmarks as two goals"
+    how.add_argument("--objective", metavar="METRIC", help=f"{metrics} (default: {Plan.objective})")
     how.add_argument("--rank-by", metavar="METRIC", help="choose among trials by this (default: the objective)")
     how.add_argument(
         "--grace", type=int, metavar="EPOCHS", help=f"that every trial gets (default: {Plan.grace}; a grid: all)"
@@ -103,7 +107,8 @@ def add_winner_options(after: Group) -> None:
     after.add_argument(
         "--race-rounds", type=int, metavar="N", help=f"at most, each with a new seed (default: {Plan.race_rounds})"
     )
-    after.add_argument("--top-k", type=int, help=f"retrain so many of each kind of model (default: {Plan.top_k})")
+    how_many = f"(default: {Plan.top_k}; {TOP_K} of a front)"
+    after.add_argument("--top-k", type=int, help=f"retrain so many of each kind of model {how_many}")
     after.add_argument("--retrain-epochs", type=int, help=f"(default: {Plan.retrain_epochs})")
     after.add_argument("--retrain-seeds", type=int, help=f"(default: {Plan.retrain_seeds})")
 
@@ -183,6 +188,9 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     except KeyboardInterrupt:
         say(f"interrupted; nothing that ended is lost. Go on with: {run.again}")
         raise
+    if plan.two_goals:
+        decided = front_sentences(ledger, plan, winners)
+        draw_front(run, say)
     print_winners(winners, plan, len(materials.split.validation), len(ledger.ranked()), decided)
     if mattered:
         print(*mattered, "", sep="\n", flush=True)
@@ -203,6 +211,8 @@ def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus
         raise UserError("--race-rounds: there is no race without --race N")
     if "sampler" in options:
         options["sampler"] = Sampler(options["sampler"])
+    if options.get("objective") == PARETO:
+        options = two_goal_options(options)
     if options.get("sampler", Sampler.GRID if settled.cells else None) is Sampler.GRID:
         options = grid_options(settled, options)
     return Plan(space=settled.to_json(), profile=profile, **options)

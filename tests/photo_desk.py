@@ -22,7 +22,8 @@ from core.run_folder import RunFolder
 from core.splits import split_faces
 from core.weights import Weights
 from search_spaces.catalogue import find_space
-from tune.plan import Plan, Profile, settled_space
+from tune.plan import Plan
+from tune.profile import Profile, settled_space
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "predict.py"
 SIZES = [(178, 218), (1024, 768), (90, 90), (300, 1200), (33, 40)]

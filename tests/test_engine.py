@@ -16,7 +16,8 @@ from search_spaces.catalogue import SPACES
 from search_spaces.space import space_from_json
 from tune.board import Board
 from tune.ledger import Ledger
-from tune.plan import Plan, Profile
+from tune.plan import Plan
+from tune.profile import Profile
 from tune.study import Sampler
 
 SCORES = {"train_loss": 1.0, "val_loss": 2.0, "val_nme_pct": 8.0}

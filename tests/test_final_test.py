@@ -32,7 +32,8 @@ from core.splits import split_faces
 from core.weights import Weights
 from core.winner import read_backbone, read_winners
 from search_spaces.catalogue import find_space
-from tune.plan import Plan, Profile, settled_space
+from tune.plan import Plan
+from tune.profile import Profile, settled_space
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "final_test.py"
 GENDER = np.arange(8) % 2

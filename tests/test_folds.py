@@ -22,7 +22,8 @@ from core.seeds import derived_seed
 from core.session import DivergedError, Session
 from core.splits import read_split, split_faces
 from search_spaces.catalogue import SPACES
-from tune.plan import Plan, Profile, grid_options, plan_from_json, settled_space
+from tune.plan import Plan, grid_options, plan_from_json
+from tune.profile import Profile, settled_space
 
 SETTINGS = {"frozen_blocks": 5, "head_width": 16, "precision": "fp32", "landmark_start": "mean_face", "lr": 1e-3}
 

@@ -31,7 +31,8 @@ from tune.importance import (
     write_importance,
 )
 from tune.ledger import Entry, Ledger, Status
-from tune.plan import Plan, Profile, grid_options
+from tune.plan import Plan, grid_options
+from tune.profile import Profile
 from tune.study import Sampler, Study
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "importance.py"

@@ -5,7 +5,7 @@ import pytest
 from core.errors import UserError
 from search_spaces.paper import PAPER_CHOICES
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
-from tune.plan import Profile
+from tune.profile import Profile
 
 
 def test_every_step_is_fixed_to_what_the_steps_before_chose():

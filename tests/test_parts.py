@@ -12,7 +12,7 @@ from search_spaces.catalogue import SPACES
 from search_spaces.parameter import Choice, Float, ends_of
 from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import space_from_json
-from tune.plan import Profile, settled_space
+from tune.profile import Profile, settled_space
 
 SEARCHED = ("gender", "landmarks", "multitask", "attention", "joint")
 

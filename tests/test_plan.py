@@ -2,7 +2,8 @@ import pytest
 
 from core.errors import UserError
 from search_spaces.catalogue import SPACES
-from tune.plan import Plan, Profile, grid_options, plan_from_json, settled_space
+from tune.plan import Plan, grid_options, plan_from_json
+from tune.profile import Profile, settled_space
 from tune.study import Sampler
 
 

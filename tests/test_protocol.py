@@ -8,7 +8,7 @@ from core.run_folder import RunFolder
 from search_spaces.paper import PAPER_CHOICES
 from tune.ledger import Ledger, Status
 from tune.paper_plan import STEPS, Follow, PaperPlan
-from tune.plan import Profile
+from tune.profile import Profile
 from tune.protocol import Protocol
 
 LOSSES = ("l1", "l2", "smooth_l1", "huber", "wing")

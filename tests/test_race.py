@@ -18,7 +18,8 @@ from core.retraining import Objective, finished_record, write_record
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
 from tune.ledger import Ledger, Status
-from tune.plan import Plan, Profile
+from tune.plan import Plan
+from tune.profile import Profile
 from tune.race import Race
 from tune.trainable import RaceTrial
 

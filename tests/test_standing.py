@@ -9,9 +9,17 @@ from sklearn.metrics import log_loss
 from core.metrics import FaceErrors, Predictions, Truth, baseline_scores, face_errors, relative_error, score
 from core.names import Architecture
 from core.retraining import Objective
-from core.standing import chances_over_folds, chances_over_seeds, cost_by, might_be, whole_cost
+from core.standing import (
+    chances_over_folds,
+    chances_over_seeds,
+    cost_by,
+    front_chances_over_seeds,
+    might_be,
+    whole_cost,
+)
 from search_spaces.catalogue import SPACES
-from tune.plan import Plan, Profile
+from tune.plan import Plan
+from tune.profile import Profile
 from tune.verdict import verdict
 from tune.winners import Candidate, winners_table
 
@@ -203,3 +211,40 @@ def test_the_chances_stand_in_the_winners_table_and_the_baseline_has_none():
     assert found["multitask"] == 0.75
     assert found["multitask-2"] == 0.25
     assert found[["gender", "mean face / prior"]].isna().all()
+
+
+def both_goals(nats, nme):
+    """Errors of a model with these cross-entropies and NMEs: (seeds, faces) each."""
+    gender = np.arange(nme.shape[1]) % 2
+    signs = np.where(gender == 1, 1, -1)
+    runs = zip(-np.log(np.expm1(nats)) * signs, nme, strict=True)
+    return [FaceErrors(gender, margin, row / 500, np.repeat(row[:, None], 5, axis=1)) for margin, row in runs]
+
+
+GOALS = [cost_by(Objective(name), 40.0) for name in ("val_gender_ce", "val_nme_pct")]
+
+
+def test_a_model_is_on_the_front_while_none_beats_it_in_both_goals():
+    nats, nme = np.full((3, 50), 0.3), noisy(20, 50, 3, face_sd=4, seed_sd=1)
+    one, other = both_goals(nats, nme), both_goals(nats + 0.1, nme - 1)
+    behind_both = both_goals(nats + 0.2, nme + 1)
+    assert front_chances_over_seeds([one, other, behind_both], GOALS, 0, 200) == [1, 1, 0]
+
+
+def test_the_chance_to_be_on_the_front_is_that_of_not_being_worse_in_the_goal_that_is_unsure():
+    difference, sd, faces = 0.5, 6.0, 200
+    one = noisy(20, faces, 1, face_sd=sd)
+    error = math.sqrt((one[0, ::2].var() + one[0, 1::2].var()) / (2 * faces))
+    surely_worse = both_goals(np.full((1, faces), 0.5), one - difference)
+    rival = both_goals(np.full((1, faces), 0.4), noisy(20, faces, 1))
+    found = front_chances_over_seeds([surely_worse, rival], GOALS, 1, 4000)
+    assert found[0] == pytest.approx(norm.cdf(difference / error), abs=0.03)
+    assert found[1] == 1
+
+
+def test_seeds_that_are_lucky_in_both_goals_stay_so():
+    luck = np.array([[-1.0], [0.0], [1.0]]) + np.zeros((3, 40))
+    # A rival's two goals move together, so that it is better in both or in none; apart it would be so a quarter of the time.
+    steady, moving = both_goals(np.full((3, 40), 0.5), np.full((3, 40), 20.0)), both_goals(0.5 + 0.1 * luck, 20 + luck)
+    found = front_chances_over_seeds([steady, moving], GOALS, 0, 4000)
+    assert found == pytest.approx([0.5, 0.5], abs=0.03)

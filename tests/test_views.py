@@ -21,7 +21,8 @@ from search_spaces.catalogue import SPACES
 from search_spaces.parameter import Choice, Float
 from search_spaces.space import Space
 from tune.materials import Materials
-from tune.plan import Plan, Profile, settled_space
+from tune.plan import Plan
+from tune.profile import Profile, settled_space
 
 CPU = torch.device("cpu")
 FLIPPED, STRONG = Augmentation(0.0, True, 1), Augmentation(1.0, True, 2)

@@ -40,8 +40,8 @@ class ResumableAsha(FIFOScheduler):
             "grace_period": min(grace, epochs),
             "reduction_factor": reduction,
         }
-        self.of_kind: dict[str, AsyncHyperBandScheduler] = {}
-        self.best: dict[str, float] = {}
+        self.of_kind: dict[str, Any] = {}
+        self.best: dict[str, dict[str, Any]] = {}
         for index, (parameters, curve) in enumerate(past):
             trial = SimpleNamespace(trial_id=f"past-{index}", config={"parameters": parameters}, status="TERMINATED")
             self.on_trial_add(None, trial)
@@ -52,17 +52,21 @@ class ResumableAsha(FIFOScheduler):
         """The trial joins its kind."""
         kind = _kind_of(trial)
         if kind not in self.of_kind:
-            self.of_kind[kind] = AsyncHyperBandScheduler(**self.options)
+            self.of_kind[kind] = self.new_scheduler()
         self.of_kind[kind].on_trial_add(controller, trial)
+
+    def new_scheduler(self) -> Any:
+        """The rungs of one kind."""
+        return AsyncHyperBandScheduler(**self.options)
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop the trial if its best epoch so far is not among a rung's best."""
         if "failure" in result:
             return str(self.STOP)
-        cost = min(self.objective.cost(result), self.best.get(trial.trial_id, float("inf")))
-        self.best[trial.trial_id] = cost
-        scheduler = self.of_kind[_kind_of(trial)]
-        return str(scheduler.on_trial_result(controller, trial, {**result, COST: cost}))
+        best = min(self.best.get(trial.trial_id, result), result, key=self.objective.cost)
+        self.best[trial.trial_id] = best
+        so_far = {**best, "epoch": result["epoch"], COST: self.objective.cost(best)}
+        return str(self.of_kind[_kind_of(trial)].on_trial_result(controller, trial, so_far))
 
     def on_trial_complete(self, controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """The trial's last result came to :meth:`on_trial_result` like the others."""

@@ -99,14 +99,16 @@ def reading(journal: Path) -> Iterator[None]:
         raise UserError(f"{journal}: not the journal of this search ({reason})") from None
 
 
-def check_trials(study: optuna.Study, space: Space, journal: Path) -> None:
-    """Check that every trial is one that a search in ``space`` may have had.
+def check_trials(study: optuna.Study, space: Space, journal: Path, goals: int = 1) -> None:
+    """Check that every trial is one that a search in ``space`` for so many goals may have had.
 
     Raises:
         UserError: parameters or an end that it cannot have given.
     """
-    if study.direction is not optuna.study.StudyDirection.MINIMIZE:
+    if set(study.directions) != {optuna.study.StudyDirection.MINIMIZE}:
         raise UserError(f"{journal}: not the journal of this search (it does not minimise)")
+    if len(study.directions) != goals:
+        raise UserError(f"{journal}: not the journal of this search (it has another number of goals)")
     for trial in study.get_trials(deepcopy=False):
         _check_parameters(trial, space, f"{journal}: trial {trial.number}")
         if not isinstance(trial.user_attrs.get("reason", ""), str):

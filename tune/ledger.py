@@ -13,6 +13,7 @@ import pandas as pd
 
 from core.atomic import append_line, cut_half_line, write_text
 from core.config import KEYS
+from core.pareto import front_rank, goals_of
 from core.patience import HASTE, Patience
 from core.retraining import Objective
 from tune.recorded_curves import CURVE_COLUMNS, METRIC_COLUMNS, read_curves
@@ -57,9 +58,16 @@ class Entry:
 
 
 class Ledger:
-    """The trials in memory and their two files. Curves are appended as they come, so that a crash loses none."""
+    """The trials in memory and their two files. Curves are appended as they come, so that a crash loses none.
 
-    def __init__(self, trials: Path, curves: Path, objective: Objective, patience: Patience = HASTE) -> None:
+    Args:
+        fronts: whether ``trials.csv`` says on which front of its kind of model each trial is.
+    """
+
+    def __init__(
+        self, trials: Path, curves: Path, objective: Objective, patience: Patience = HASTE, fronts: bool = False
+    ) -> None:
+        self.fronts = fronts
         self.patience = patience
         self.trials_path = trials
         self.curves_path = curves
@@ -117,6 +125,7 @@ class Ledger:
     def table(self) -> pd.DataFrame:
         """``trials.csv``: a row a trial."""
         used = [key for key in KEYS if any(key in entry.config for entry in self.entries.values())]
+        fronts = self.front_ranks() if self.fronts else {}
         rows = []
         for number in sorted(self.entries):
             entry = self.entries[number]
@@ -129,11 +138,13 @@ class Ledger:
                     "epochs": len(entry.curve),
                     "seconds": round(entry.seconds, 3),
                     "best_epoch": best.get("epoch"),
+                    **({"front_rank": fronts.get(number)} if self.fronts else {}),
                     **{name: best.get(name) for name in METRIC_COLUMNS},
                     **{f"config.{key}": entry.config.get(key) for key in used},
                 }
             )
-        return pd.DataFrame(rows).astype({"best_epoch": "Int64"}) if rows else pd.DataFrame()
+        whole = {"best_epoch": "Int64"} | ({"front_rank": "Int64"} if self.fronts else {})
+        return pd.DataFrame(rows).astype(whole) if rows else pd.DataFrame()
 
     def write(self, now: bool = False) -> None:
         """Rewrite ``trials.csv``, unless ``now`` at most once a second and less often where that takes long."""
@@ -170,6 +181,19 @@ class Ledger:
 
         under_way = sum(left(len(entry.curve)) for entry in entries if entry.status not in ENDED)
         return under_way + left(0) * max(0, total - len(entries))
+
+    def front_ranks(self) -> dict[int, int]:
+        """By number, of trials with an epoch that did not fail: 1 if no other of its kind of model is at least as good
+        in both goals and better in one, 2 if only such trials are, and so on; each at its best epoch.
+        """
+        kinds: dict[str, list[Entry]] = {}
+        for entry in self.ranked():
+            kinds.setdefault(str(entry.config.get("architecture", "")), []).append(entry)
+        found: dict[int, int] = {}
+        for entries in kinds.values():
+            ranks = front_rank([goals_of(entry.best(self.objective)) for entry in entries])
+            found |= dict(zip((entry.number for entry in entries), ranks.tolist(), strict=True))
+        return found
 
     def ranked(self, by: Objective | None = None) -> list[Entry]:
         """Trials with an epoch that did not fail, best first by ``by`` (or the objective) at their best epoch."""

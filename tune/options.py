@@ -14,7 +14,7 @@ from core.preparation import DRAWN
 from core.storage import Storage
 from tune.cluster import Machine, Workers
 from tune.materials import Place
-from tune.plan import Profile
+from tune.profile import Profile
 
 PLACE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address", "trial_timeout"}
 """Options that say where the work is done."""

@@ -17,7 +17,8 @@ from search_spaces.paper import (
     PAPER_MULTITASK,
 )
 from search_spaces.space import Space
-from tune.plan import PROFILES, Plan, Profile, check_count, grid_options, settled_space
+from tune.plan import Plan, check_count, grid_options
+from tune.profile import PROFILES, Profile, settled_space
 
 PAPER_PROTOCOL: dict[str, Any] = {
     "epochs": 10,

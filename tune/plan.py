@@ -1,40 +1,27 @@
 """What a user asked for, checked before anything starts, and kept in ``search.json`` so that a run can be resumed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
 from typing import Any
 
 from core.checks import shown
-from core.config import check_value
 from core.errors import UserError
 from core.folds import MOST_FOLDS
-from core.names import METRICS, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
+from core.names import METRICS, PARETO, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
 from core.preparation import DRAWN
 from core.retraining import Objective
 from core.seeds import derived_seed
 from search_spaces.grid import grid_of
-from search_spaces.parameter import Float, Int, Value
+from search_spaces.parameter import Float, Int
 from search_spaces.space import Space, space_from_json
+from tune.profile import Profile
 from tune.study import Sampler
+from tune.two_goals import check_two_goals
 
 TRIAL_SEEDS, RETRAIN_SEEDS, VERDICT_SEED, RACE_SEEDS = 1, 2, 3, 4  # first step of the path from the search seed
 RACE_FOLDS = 5  # where trials have none
 OBJECTIVES = (RELATIVE_ERROR, *(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR and "std" not in name))
-
-
-class Profile(StrEnum):
-    """A set of defaults: the paper's whole network, or heads on cached activations."""
-
-    PAPER = "paper"
-    FAST = "fast"
-
-
-PROFILES: dict[Profile, dict[str, Value]] = {
-    Profile.PAPER: {"frozen_blocks": 0, "head_width": 4096, "landmark_start": "torch"},
-    Profile.FAST: {"frozen_blocks": 5, "head_width": 512, "landmark_start": "mean_face"},
-}
 
 
 def check_count(name: str, value: Any, low: int, high: int) -> None:
@@ -100,13 +87,20 @@ class Plan:
             raise UserError("--race must be 0 or from 2, got 1: there is no race against nobody")
         if self.race and (self.rank_by or self.objective) == "val_loss":
             raise UserError("--race: val_loss has another unit in each trial; choose another --rank-by")
-        self._check_objective("--objective", self.objective)
-        self._check_objective("--rank-by", self.rank_by or self.objective)
+        self._check_objectives()
         self._check_grid()
+
+    def _check_objectives(self) -> None:
+        if self.two_goals:
+            name = self.search_space().name
+            check_two_goals(name, self.architectures(), self.sampler, self.race, self.rank_by)
+        self._check_objective("--objective", self.aim().name)
+        self._check_objective("--rank-by", self.ranking().name)
 
     def _check_objective(self, option: str, name: str) -> None:
         if name not in OBJECTIVES:
-            raise UserError(f"{option} must be one of {', '.join(OBJECTIVES)}, got {name!r}")
+            known = (*OBJECTIVES, *([PARETO] if option == "--objective" else []))
+            raise UserError(f"{option} must be one of {', '.join(known)}, got {name!r}")
         task = next((t for t in Task if name.removeprefix("val_") in TASK_METRICS[t]), None)
         lacking = [a for a in self.architectures() if task is not None and task not in TASKS[a]]
         if lacking:
@@ -153,13 +147,18 @@ class Plan:
         drawn_between = isinstance(space.parameters.get("frozen_blocks"), Int)
         return tuple(range(min(values), max(values) + 1)) if drawn_between else tuple(values)
 
+    @property
+    def two_goals(self) -> bool:
+        """Whether gender and landmarks are goals of their own."""
+        return self.objective == PARETO
+
     def aim(self) -> Objective:
-        """The objective, with its direction."""
-        return Objective(self.objective)
+        """The objective, with its direction; with two goals, what chooses among the epochs of one training."""
+        return Objective(RELATIVE_ERROR if self.two_goals else self.objective)
 
     def ranking(self) -> Objective:
-        """What chooses among trials."""
-        return Objective(self.rank_by or self.objective)
+        """What chooses among trials; with two goals, the compromise among those of a front."""
+        return Objective(self.rank_by or self.aim().name)
 
     def cells(self) -> int:
         """How many cells a grid has."""
@@ -194,34 +193,10 @@ class Plan:
         return asdict(self)
 
 
-def settled_space(space: Space, profile: Profile, settings: Mapping[str, Any]) -> Space:
-    """``space`` with what the profile and then the user set; only the user's settings end a parameter's varying."""
-    defaults = {k: v for k, v in PROFILES[profile].items() if k not in space.parameters and k not in space.fixed}
-    return space.with_fixed({**defaults, **settings})
-
-
 def grid_options(space: Space, options: Mapping[str, Any]) -> dict[str, Any]:
     """``options`` of a plan completed for a grid: every cell, as often as asked, none of them stopped early."""
     trials = len(grid_of(space)) * options.get("replicates", Plan.replicates)
     return {"sampler": Sampler.GRID, "trials": trials, "grace": options.get("epochs", Plan.epochs), **options}
-
-
-def parse_settings(words: Sequence[str]) -> dict[str, Any]:
-    """``["frozen_blocks=4", "lr=1e-4"]`` as checked settings.
-
-    Raises:
-        UserError: not ``key=value``, an unknown key, a value out of range, or a key given twice.
-    """
-    settings: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals:
-            raise UserError(f"--set {word!r}: must be key=value")
-        if key in settings:
-            raise UserError(f"--set {key}: given twice")
-        value = check_value(key, text)
-        settings[key] = str(value) if isinstance(value, StrEnum) else value
-    return settings
 
 
 def plan_from_json(data: Mapping[str, Any], place: str) -> Plan:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ray.tune import Callback, Stopper
 
+from core.pareto import Point, goals_of
 from core.patience import AwayError, Say, unheard
 from tune.board import Board
 from tune.ledger import ENDED, Entry, Ledger, Status
@@ -103,7 +104,9 @@ class Recorder(Callback):
         entry.status = status
         self.failures += status is Status.FAILED
         best = entry.best(self.ledger.objective)
-        cost = self.ledger.objective.cost(best) if best and status is not Status.FAILED else None
+        cost: float | Point | None = None
+        if best and status is not Status.FAILED:
+            cost = goals_of(best) if self.study.two_goals else self.ledger.objective.cost(best)
         self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason)
         self.board.end(entry, best)
         self.ledger.write()

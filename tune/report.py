@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.names import GOALS
 from tune.plan import Plan
 from tune.verdict import verdict
 
@@ -18,8 +19,9 @@ def print_winners(winners: pd.DataFrame, plan: Plan, faces: int, trials: int, de
     epochs, seeds = plan.retrain_epochs, plan.retrain_seeds
     trained = f"{epochs} epoch{'s' if epochs > 1 else ''} with {seeds} seed{'s' if seeds > 1 else ''}"
     print(f"\nwinners, retrained for {trained} (validation faces):")
-    header = ["model", *(name.removeprefix("val_") for name in SHOWN), "settings"]
-    rows = [[str(w["model"]), *(_cell(w, name) for name in SHOWN), _settings(w)] for _, w in winners.iterrows()]
+    shown = (SHOWN[0], *GOALS, *SHOWN[1:3]) if plan.two_goals else SHOWN
+    header = ["model", *(name.removeprefix("val_") for name in shown), "settings"]
+    rows = [[str(w["model"]), *(_cell(w, name) for name in shown), _settings(w)] for _, w in winners.iterrows()]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -11,10 +11,12 @@ from safetensors.torch import save_file
 from core.atomic import write_text
 from core.config import config_from_flat
 from core.errors import UserError
+from core.pareto import goals_of_nothing
 from core.patience import Patience, Say
 from core.retraining import finished_record
 from core.run_folder import RunFolder
 from tune.engine import run_retraining
+from tune.front import front_candidates
 from tune.jobs import Work, due_jobs, train_jobs
 from tune.ledger import Ledger
 from tune.materials import Materials
@@ -22,7 +24,7 @@ from tune.outpost import outpost_of
 from tune.plan import Plan
 from tune.search import workload_of
 from tune.verdict import chances_by_label
-from tune.winners import Candidate, choose, ranked, winners_table
+from tune.winners import CHANCE, FRONT_CHANCE, Candidate, choose, ranked, winners_table
 
 WINNERS = "winners"
 
@@ -38,11 +40,13 @@ def retrain(
     """Retrain winners, or go on with that; writes and returns ``winners.csv``.
 
     Args:
-        candidates: what to retrain; by default the best trials of each kind of model.
+        candidates: what to retrain; by default the best trials of each kind of model, or members of its front.
 
     Raises:
         UserError: no trial has a result, no retraining succeeded, or storage took nothing for too long.
     """
+    if candidates is None and plan.two_goals:
+        candidates = front_candidates(ledger, plan, goals_of_nothing(materials.baseline()))
     if candidates is None:
         candidates = choose(ranked(ledger, plan), plan.search_space().fixed, plan.top_k)
     if not candidates:
@@ -115,4 +119,5 @@ def _rank(
     if not kept:
         raise UserError(f"{run.path}: no retraining succeeded, so there is no winner")
     chances = chances_by_label(kept, folders, plan, materials)
-    return winners_table(kept, best, plan.ranking(), materials.baseline(), chances)
+    chance = FRONT_CHANCE if plan.two_goals else CHANCE
+    return winners_table(kept, best, plan.ranking(), materials.baseline(), chances, chance)

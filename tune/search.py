@@ -7,16 +7,18 @@ from ray.tune import Stopper
 from ray.tune.stopper import CombinedStopper
 
 from core.errors import UserError
+from core.pareto import goals_of_nothing
 from core.patience import HASTE, Patience, Say, unheard
 from core.retraining import Objective
 from core.run_folder import RunFolder
-from tune.asha import ResumableAsha
+from tune.asha import Past, ResumableAsha
 from tune.board import Board
 from tune.engine import run_search
 from tune.interrupt import Interrupt
 from tune.ledger import ENDED, Ledger, Status
 from tune.materials import Materials
 from tune.outpost import outpost_of
+from tune.pareto_asha import ParetoAsha
 from tune.plan import Plan
 from tune.progress import Progress, clock
 from tune.recorder import FailureLimit, Recorder
@@ -47,13 +49,15 @@ def workload_of(plan: Plan, materials: Materials) -> Workload:
     )
 
 
-def restored_ledger(run: RunFolder, study: Study, objective: Objective, patience: Patience = HASTE) -> Ledger:
+def restored_ledger(
+    run: RunFolder, study: Study, objective: Objective, patience: Patience = HASTE, fronts: bool = False
+) -> Ledger:
     """The ledger with all that the run's folder knows.
 
     Raises:
         UserError: the journal or the curves are damaged.
     """
-    ledger = Ledger(run.trials, run.curves, objective, patience)
+    ledger = Ledger(run.trials, run.curves, objective, patience, fronts)
     for number, parameters in study.known().items():
         ledger.add(number, parameters)
     ledger.restore_curves()
@@ -78,8 +82,9 @@ class Search:
         self.materials = materials
         self.workload = workload_of(plan, materials)
         self.objective = plan.aim()
-        self.study = Study(run.journal, plan.search_space(), plan.sampler, plan.seed, self.patience)
-        self.ledger = restored_ledger(run, self.study, self.objective, self.patience)
+        learns_both = plan.two_goals and plan.sampler is Sampler.TPE
+        self.study = Study(run.journal, plan.search_space(), plan.sampler, plan.seed, self.patience, learns_both)
+        self.ledger = restored_ledger(run, self.study, self.objective, self.patience, plan.two_goals)
         self.past = self.ledger.count(*ENDED)
         self.past_epochs = self.ledger.epochs(*ENDED)
 
@@ -129,11 +134,18 @@ class Search:
         for entry in waiting:
             self.ledger.forget_curve(entry.number)
         past = [(e.config, e.curve) for e in self.ledger.entries.values() if e.status in ENDED]
-        plan = self.plan
-        scheduler = ResumableAsha(self.objective, plan.epochs, plan.grace, plan.reduction, past)
+        scheduler = self._scheduler(past)
         searcher = StudySearcher(self.study, [(e.number, e.config) for e in waiting], self._job)
         workers = self.materials.workers
         run_search(self.workload, workers, searcher, scheduler, recorder, stopper, self._left(), seconds)
+
+    def _scheduler(self, past: Past) -> ResumableAsha:
+        """What stops trials early."""
+        plan = self.plan
+        if plan.two_goals:
+            nothing = goals_of_nothing(self.materials.baseline())
+            return ParetoAsha(self.objective, nothing, plan.epochs, plan.grace, plan.reduction, past)
+        return ResumableAsha(self.objective, plan.epochs, plan.grace, plan.reduction, past)
 
     def _job(self, number: int) -> dict[str, Any]:
         """What a trial is told besides its parameters."""

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from core.pareto import Point
 from core.patience import HASTE, Patience
 from core.seeds import derived_seed
 from search_spaces.grid import grid_of
@@ -45,9 +46,21 @@ class Study:
 
     The sampler is seeded anew for each trial from (seed, number), so a resumed search draws what an undisturbed one
     would have drawn. A grid is gone through cell by cell, and then again.
+
+    Args:
+        two_goals: whether trials end with two costs instead of one. Optuna takes no unfinished ones then (no pruning):
+            a trial that was stopped is complete, as far as it came.
     """
 
-    def __init__(self, journal: Path, space: Space, sampler: Sampler, seed: int, patience: Patience = HASTE) -> None:
+    def __init__(
+        self,
+        journal: Path,
+        space: Space,
+        sampler: Sampler,
+        seed: int,
+        patience: Patience = HASTE,
+        two_goals: bool = False,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("optuna").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of two samplers that we use
@@ -55,6 +68,7 @@ class Study:
         self.space = space
         self.sampler = sampler
         self.seed = seed
+        self.two_goals = two_goals
         self.cells = grid_of(space) if sampler is Sampler.GRID else []
         with reading(journal):
             mend(journal)
@@ -63,11 +77,11 @@ class Study:
                 storage=OwnStorage(self.backend),
                 study_name=STUDY_NAME,
                 load_if_exists=True,
-                direction="minimize",
+                directions=["minimize"] * (2 if two_goals else 1),
             )
             # Optuna lists all trials whenever it is asked for one of them, so what is needed often is kept here.
             self.drawn = len(self.study.get_trials(deepcopy=False))
-            check_trials(self.study, space, journal)
+            check_trials(self.study, space, journal, 2 if two_goals else 1)
         self.open: dict[int, optuna.trial.Trial] = {}
 
     def known(self) -> dict[int, dict[str, Any]]:
@@ -127,14 +141,19 @@ class Study:
         )
         self.drawn += 1
 
-    def tell(self, number: int, status: str, cost: float | None, epochs: int, reason: str) -> None:
-        """Record how a trial ended; ``cost`` is its best objective as a number to minimise, None if it has none."""
+    def tell(self, number: int, status: str, cost: float | Point | None, epochs: int, reason: str) -> None:
+        """Record how a trial ended; ``cost`` is its best objective as a number to minimise, None if it has none; of a
+        study with two goals both of them.
+        """
         trial = self.open.pop(number, None) or self._reopened(number)
         with self.backend.together():
             trial.set_user_attr("status", status)
             trial.set_user_attr("reason", reason)
             if cost is None:
                 self.study.tell(trial, state=TrialState.FAIL)
+                return
+            if isinstance(cost, tuple):
+                self.study.tell(trial, cost)
                 return
             trial.report(cost, epochs)
             if status == "stopped":

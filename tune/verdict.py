@@ -7,8 +7,9 @@ import pandas as pd
 
 from core.kept_predictions import NAME, read_predictions
 from core.metrics import Truth, face_errors
-from core.names import MEAN_FACE, TASKS, Architecture
-from core.standing import SURE, chances_over_seeds, cost_by
+from core.names import GOALS, MEAN_FACE, TASKS, Architecture
+from core.retraining import Objective
+from core.standing import SURE, chances_over_seeds, cost_by, front_chances_over_seeds
 from tune.materials import Materials
 from tune.plan import Plan
 from tune.progress import Counter
@@ -19,7 +20,8 @@ from tune.winners import CHANCE, Candidate
 def chances_by_label(
     candidates: Sequence[Candidate], folders: Mapping[str, Sequence[Path]], plan: Plan, materials: Materials
 ) -> dict[str, float]:
-    """The probability that each candidate is the best among those of the same tasks, by label.
+    """The probability that each candidate is the best among those of the same tasks, by label; with two goals, that
+    none of the same kind of model dominates it.
 
     What has no rival there is left out, and so is a group with a winner of an older version of Tandem, which left no
     predictions.
@@ -30,27 +32,36 @@ def chances_by_label(
     Raises:
         UserError: predictions are damaged.
     """
-    cost = cost_by(plan.ranking(), materials.baseline()["nme_pct"])
+    aims = [Objective(name) for name in GOALS] if plan.two_goals else [plan.ranking()]
+    costs = [cost for aim in aims if (cost := cost_by(aim, materials.baseline()["nme_pct"])) is not None]
     part = materials.inputs[0].validation
     truth = Truth(part.gender, part.landmarks)
     found: dict[str, float] = {}
-    for group in _rivals(candidates):
+    for group in _rivals(candidates, plan.two_goals):
         places = [folders[candidate.label] for candidate in group]
-        if cost is None or not all((folder / NAME).is_file() for seeds in places for folder in seeds):
+        if not costs or not all((folder / NAME).is_file() for seeds in places for folder in seeds):
             continue
         models = [
             [face_errors(read_predictions(folder, len(truth.gender)), truth) for folder in seeds] for seeds in places
         ]
-        shares = chances_over_seeds(models, cost, plan.verdict_seed(), report=Counter("comparing winners"))
+        counter = Counter("comparing winners")
+        if plan.two_goals:
+            shares = front_chances_over_seeds(models, costs, plan.verdict_seed(), report=counter)
+        else:
+            shares = chances_over_seeds(models, costs[0], plan.verdict_seed(), report=counter)
         found |= {candidate.label: share for candidate, share in zip(group, shares, strict=True)}
     return found
 
 
-def _rivals(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Candidates of the same tasks, where there are several."""
+def _rivals(candidates: Sequence[Candidate], two_goals: bool) -> list[list[Candidate]]:
+    """Candidates of the same tasks, where there are several; with two goals, of the same kind of model with both."""
     groups: dict[object, list[Candidate]] = {}
     for candidate in candidates:
-        groups.setdefault(TASKS[candidate.architecture], []).append(candidate)
+        kind = candidate.architecture
+        if not two_goals:
+            groups.setdefault(TASKS[kind], []).append(candidate)
+        elif len(TASKS[kind]) == 2:
+            groups.setdefault(kind, []).append(candidate)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -62,6 +73,8 @@ def verdict(winners: pd.DataFrame, plan: Plan, faces: int, trials: int) -> list[
         faces: in validation.
         trials: that were trained and ranked.
     """
+    if plan.two_goals:
+        return []  # what was found is a front, and ``tune.front`` says so
     rows = winners[winners["model"] != MEAN_FACE].dropna(subset=[CHANCE])
     tasks = rows["architecture"].map(lambda name: " and ".join(TASKS[Architecture(name)]))
     sentences = [_decided(name, group, faces) for name, group in rows.groupby(tasks, sort=False)]

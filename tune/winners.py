@@ -15,6 +15,7 @@ from tune.recorded_curves import METRIC_COLUMNS
 from tune.study import Sampler
 
 CHANCE = "probability_best"
+FRONT_CHANCE = "probability_front"  # with two goals: that no other winner of its kind is better
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def winners_table(
     objective: Objective,
     baseline: Mapping[str, float],
     chances: Mapping[str, float],
+    chance: str = CHANCE,
 ) -> pd.DataFrame:
     """``winners.csv``: a row a candidate, ranked within its kind of model by the mean objective over seeds, and a last
     row with what knowing nothing scores.
@@ -78,6 +80,7 @@ def winners_table(
         best: metrics of the best epoch of each seed, by label.
         baseline: scores of the mean face and the share of men, without ``val_``.
         chances: of being the best, by label, of those that there is something to compare with.
+        chance: the column where they stand.
     """
     rows = []
     for candidate in candidates:
@@ -89,7 +92,7 @@ def winners_table(
             "architecture": str(candidate.architecture),
             "trial": candidate.trial,
             "seeds": len(runs),
-            CHANCE: chances.get(candidate.label),
+            chance: chances.get(candidate.label),
         }
         for name in ("epoch", *METRIC_COLUMNS):
             row["best_epoch" if name == "epoch" else name] = runs[name].mean() if name in measured else None
