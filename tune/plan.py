@@ -75,6 +75,10 @@ class Plan:
     """How often at most each of them is, with another seed on all folds each time."""
     rank_by: str | None = None
     """What chooses among trials, each at its best epoch by the objective; the objective itself if None."""
+    warm_start: list[str] = field(default_factory=list)
+    """Runs that were learned from, as they were asked for; what was taken of them stands in ``head_start.json``."""
+    prior: str | None = None
+    """``paper`` or a run, likewise."""
 
     def __post_init__(self) -> None:
         rules = {"trials": (1, 10**6), "epochs": (1, 10**5), "top_k": (1, 1000), "retrain_epochs": (1, 10**5)}
@@ -100,6 +104,7 @@ class Plan:
             raise UserError("--race: val_loss has another unit in each trial; choose another --rank-by")
         self._check_objective("--objective", self.objective)
         self._check_objective("--rank-by", self.rank_by or self.objective)
+        self._check_knowledge()
         self._check_grid()
 
     def _check_objective(self, option: str, name: str) -> None:
@@ -109,6 +114,15 @@ class Plan:
         lacking = [a for a in self.architectures() if task is not None and task not in TASKS[a]]
         if lacking:
             raise UserError(f"{option} {name}: the {lacking[0]} model in this space has no {task} task")
+
+    def _check_knowledge(self) -> None:
+        if not isinstance(self.warm_start, list) or not all(isinstance(run, str) for run in self.warm_start):
+            raise UserError(f"--warm-start must be names of runs, got {shown(self.warm_start)}")
+        if not isinstance(self.prior, str | None):
+            raise UserError(f"--prior must be the name of a run, got {shown(self.prior)}")
+        if self.sampler is Sampler.GRID and (self.warm_start or self.prior is not None):
+            option = "--warm-start" if self.warm_start else "--prior"
+            raise UserError(f"{option}: a grid visits every cell in its order, whatever is known before")
 
     def _check_grid(self) -> None:
         if self.sampler is not Sampler.GRID:

@@ -104,7 +104,8 @@ class Recorder(Callback):
         self.failures += status is Status.FAILED
         best = entry.best(self.ledger.objective)
         cost = self.ledger.objective.cost(best) if best and status is not Status.FAILED else None
-        self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason)
+        costs = [self.ledger.objective.cost(row) for row in entry.curve] if cost is not None else []
+        self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason, costs)
         self.board.end(entry, best)
         self.ledger.write()
         if status is Status.FAILED:

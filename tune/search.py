@@ -13,6 +13,7 @@ from core.run_folder import RunFolder
 from tune.asha import ResumableAsha
 from tune.board import Board
 from tune.engine import run_search
+from tune.head_start import HeadStart, read_head_start
 from tune.interrupt import Interrupt
 from tune.ledger import ENDED, Ledger, Status
 from tune.materials import Materials
@@ -78,7 +79,9 @@ class Search:
         self.materials = materials
         self.workload = workload_of(plan, materials)
         self.objective = plan.aim()
-        self.study = Study(run.journal, plan.search_space(), plan.sampler, plan.seed, self.patience)
+        space, known = plan.search_space(), bool(plan.warm_start) or plan.prior is not None
+        self.head_start = read_head_start(run.head_start, space) if known else HeadStart()
+        self.study = Study(run.journal, space, plan.sampler, plan.seed, self.patience, self.head_start)
         self.ledger = restored_ledger(run, self.study, self.objective, self.patience)
         self.past = self.ledger.count(*ENDED)
         self.past_epochs = self.ledger.epochs(*ENDED)
@@ -119,6 +122,8 @@ class Search:
                 f"the last one: {reasons[-1]}"
             )
         self._close(recorder, board, TIME_IS_UP if self.plan.time_budget is not None else "its worker was lost")
+        if self.plan.prior is not None:
+            self.say(self.study.judged().told())
         return self.ledger
 
     def _left(self) -> int:
@@ -128,7 +133,8 @@ class Search:
         waiting = [e for e in self.ledger.entries.values() if e.status not in ENDED]
         for entry in waiting:
             self.ledger.forget_curve(entry.number)
-        past = [(e.config, e.curve) for e in self.ledger.entries.values() if e.status in ENDED]
+        past = self.head_start.past(self.objective)
+        past += [(e.config, e.curve) for e in self.ledger.entries.values() if e.status in ENDED]
         plan = self.plan
         scheduler = ResumableAsha(self.objective, plan.epochs, plan.grace, plan.reduction, past)
         searcher = StudySearcher(self.study, [(e.number, e.config) for e in waiting], self._job)
