@@ -78,6 +78,8 @@ def test_what_is_no_earlier_search_is_one_line(first, storage):
     text = (first / "trials.csv").read_text()
     (first / "trials.csv").write_text(text.replace("0.0001", "many"))
     refused(read_run, "first", r"trials\.csv, row 1: lr must be a number")
+    refused(read_run, f"file://{first}", rf"^file://{first}/trials\.csv, row 1: lr must be a number")
+    refused(read_run, f"file://{first}-2", rf"^file://{first}-2: no run here")
     (first / "trials.csv").unlink()
     refused(read_run, "first", "no trials yet")
     record = json.loads((first / "search.json").read_text())

@@ -126,12 +126,17 @@ def _copy(word: str, storage: Storage, names: tuple[str, ...]) -> Iterator[RunFo
     if run.mirror is None:
         yield run
         return
-    with tempfile.TemporaryDirectory() as folder, reaching(run.mirror.url):
-        for name in names:
-            content = run.mirror.read(name)
+    url = run.mirror.url
+    with tempfile.TemporaryDirectory() as folder:
+        with reaching(url):
+            found = {name: run.mirror.read(name) for name in names}
+        for name, content in found.items():
             if content is not None:
                 (Path(folder) / name).write_bytes(content)
-        yield RunFolder(Path(folder), again=run.again)
+        try:
+            yield RunFolder(Path(folder), again=run.again)
+        except UserError as error:
+            raise UserError(str(error).replace(folder, url)) from None
 
 
 def _named(word: str, storage: Storage) -> RunFolder:

@@ -88,7 +88,7 @@ def read_head_start(path: Path, space: Space) -> HeadStart:
         _check(found, space)
     except UserError as error:
         raise UserError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{path}: not what a search knew at its start ({error})") from None
     return found
 

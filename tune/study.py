@@ -93,7 +93,9 @@ class Study:
 
     def _completed(self, frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
         """The parameters of a trial that may have been cut off while they were drawn: Optuna keeps the known ones."""
-        self._seed(frozen.number, frozen.user_attrs.get(ORIGIN))
+        origin = self._seed(frozen.number, frozen.user_attrs.get(ORIGIN))
+        if origin is not None and ORIGIN not in frozen.user_attrs:
+            self._reopened(frozen.number).set_user_attr(ORIGIN, origin)
         if self.sampler is Sampler.RANDOM:
             # Drawing only what is missing would give it the random numbers of what is there.
             whole = self._draw(optuna.create_study(sampler=self.study.sampler).ask())
