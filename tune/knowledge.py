@@ -99,7 +99,7 @@ class Knowledge:
     def _told(self, leaders: int, comparable: int, differs: Sequence[str]) -> str:
         count, used = sum(run.count for run in self.runs), len(self.fitting)
         told = f"warm start from {self._names()}: {used} of {count} trials are used, {count - used} left out; "
-        told += f"the first {leaders} new ones are their leaders"
+        told += f"the first {leaders} new ones are their leaders" if leaders > 1 else "the first new one is the leader"
         if not differs:
             return told
         return told + f"; scores of {used - comparable} are not comparable (other {', '.join(differs)})"
