@@ -18,6 +18,7 @@ from core.retraining import Objective
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
 from search_spaces.parameter import ends_of
+from tune.head_start import Earlier, HeadStart, read_head_start
 from tune.paper_plan import PaperPlan, paper_plan_from_json
 from tune.plan import Plan, grid_options, plan_from_json
 from tune.profile import Profile, settled_space
@@ -144,10 +145,19 @@ def _trial_readers(folder: Path) -> list[Reader]:
             ledger.record(number, {"epoch": epoch, "relative_error": 0.5, "seconds_per_epoch": 0.1})
         if status:
             study.tell(number, status, cost, 2, "its reason" if cost is None else "")
+    known = {key: value for key, value in study.known()[0].items() if key != "architecture"}
+    earlier = Earlier(study.known()[1], [0.5], "stopped")
+    HeadStart([study.known()[0]], [earlier], {"gender": known}).write(run.head_start)
     files = {run.journal: run.journal.read_bytes(), run.curves: run.curves.read_bytes()}
     return [
         Reader("optuna.journal", {run.journal: files[run.journal]}, _with(run.curves, files, restore)),
         Reader("curves.csv", {run.curves: files[run.curves]}, _with(run.journal, files, restore)),
+        Reader(
+            "head_start.json",
+            {run.head_start: run.head_start.read_bytes()},
+            lambda: read_head_start(run.head_start, space),
+            changed=changed_json,
+        ),
     ]
 
 

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.recorded import Recorded, distance
+from benchmarks.choosers import Chooser, RandomChooser, TpeChooser
+from benchmarks.recorded import Recorded
 from core.names import RELATIVE_ERROR, Architecture
 from core.retraining import Objective
-from search_spaces.joint import JOINT
-from tune.asha import ResumableAsha
+from tune.asha import Past, ResumableAsha
 from tune.plan import Plan
-from tune.study import Sampler, Study
+from tune.study import Sampler
 
 NOTHING = 1.0  # the relative error of knowing nothing, for an architecture that was not tried yet
 KINDS = tuple(map(str, Architecture))
@@ -55,11 +55,13 @@ class Strategy:
     """Above 1: Hyperband, whose further brackets begin to stop trials ``reduction`` times later each."""
     apart: bool = True
     """Whether each architecture has rungs of its own, as in Tandem, or all share them, as in Ray."""
+    past: Past = ()
+    """Trials of an earlier search, with which the rungs begin."""
 
     def schedulers(self) -> list[ResumableAsha]:
         """One ASHA a bracket."""
         graces = [min(self.epochs, round(self.grace * self.reduction**b)) for b in range(self.brackets)]
-        return [ResumableAsha(AIM, self.epochs, grace, self.reduction) for grace in graces]
+        return [ResumableAsha(AIM, self.epochs, grace, self.reduction, self.past) for grace in graces]
 
     def told(self, recorded: Recorded) -> dict[str, Any]:
         """What the scheduler is told of a trial's parameters, so that it compares it with its own kind or with all."""
@@ -89,48 +91,6 @@ class Trial:
         return SimpleNamespace(trial_id=str(self.number), config=self.config, status="RUNNING")
 
 
-class RandomChooser:
-    """Recorded configurations in random order, and again when they are used up."""
-
-    def __init__(self, configurations: Sequence[Recorded], random: np.random.Generator) -> None:
-        self.configurations = configurations
-        self.random = random
-        self.left: list[int] = []
-
-    def ask(self) -> Recorded:
-        """The next configuration."""
-        if not self.left:
-            self.left = self.random.permutation(len(self.configurations)).tolist()
-        return self.configurations[self.left.pop()]
-
-    def tell(self, recorded: Recorded, seen: Sequence[float], finished: bool) -> None:
-        """Random search learns nothing."""
-
-
-class TpeChooser:
-    """Optuna's TPE as a search uses it, brought to the nearest recorded configuration."""
-
-    def __init__(self, configurations: Sequence[Recorded], seed: int, folder: Path) -> None:
-        self.left = list(configurations)
-        self.all = configurations
-        self.study = Study(folder / "journal", JOINT, Sampler.TPE, seed)
-
-    def ask(self) -> Recorded:
-        """The unused configuration nearest to what TPE proposes."""
-        number, proposed = self.study.ask()
-        self.study.tell(number, "failed", None, 0, "only proposed")  # TPE leaves failed trials out
-        if not any(r.architecture == proposed["architecture"] for r in self.left):
-            self.left += [r for r in self.all if r.architecture == proposed["architecture"]]
-        nearest = min(self.left, key=lambda recorded: distance(proposed, recorded.parameters))
-        self.left.remove(nearest)
-        return nearest
-
-    def tell(self, recorded: Recorded, seen: Sequence[float], finished: bool) -> None:
-        """What came of a trial."""
-        cost = min(seen) if seen else None
-        self.study.add(recorded.parameters, "finished" if finished else "stopped", cost, len(seen))
-
-
 def replay(
     configurations: Sequence[Recorded],
     strategy: Strategy,
@@ -145,17 +105,18 @@ def replay(
         chooser: RandomChooser | TpeChooser = RandomChooser(configurations, random)
         if strategy.sampler is Sampler.TPE:
             chooser = TpeChooser(configurations, seed, Path(folder))
-        return _run(chooser, strategy, workers, epochs, seconds, random)
+        return run_trials(chooser, strategy, workers, epochs, seconds, random)
 
 
-def _run(
-    chooser: RandomChooser | TpeChooser,
+def run_trials(
+    chooser: Chooser,
     strategy: Strategy,
     workers: int,
     epochs: float,
     seconds: float,
     random: np.random.Generator,
 ) -> list[Epoch]:
+    """The epochs of a search whose trials come from ``chooser``; the rest as of :func:`replay`."""
     schedulers, shares, numbers = strategy.schedulers(), strategy.shares(), itertools.count()
 
     def begin() -> Trial:

@@ -42,6 +42,7 @@ class RunFolder:
         self.trials = path / "trials.csv"
         self.curves = path / "curves.csv"
         self.journal = path / "optuna.journal"
+        self.head_start = path / "head_start.json"
         self.winners = path / "winners.csv"
         self.race = path / "race.csv"
         self.importance = path / "importance.csv"

@@ -24,8 +24,7 @@ from tune.importance import check_alike, importance_of
 from tune.ledger import Ledger
 from tune.plan import Plan, plan_from_json
 from tune.progress import say
-from tune.search import restored_ledger
-from tune.study import Study
+from tune.search import restored_ledger, study_of
 
 
 def main() -> None:
@@ -74,8 +73,7 @@ def ledger_of(run: RunFolder, plan: Plan) -> Ledger:
     """Its trials."""
     if not run.journal.is_file():
         raise UserError(f"{run.journal}: no such file, so nothing is known of the run's trials")
-    study = Study(run.journal, plan.search_space(), plan.sampler, plan.seed)
-    return restored_ledger(run, study, plan.aim())
+    return restored_ledger(run, study_of(run, plan), plan.aim())
 
 
 def write(table: pd.DataFrame, folder: Path) -> None:

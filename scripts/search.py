@@ -24,6 +24,7 @@ from search_spaces.space import Space
 from tune.cluster import Machine, plan_workers, start_ray
 from tune.front import draw_front, front_sentences
 from tune.importance import write_importance
+from tune.knowledge import PAPER, Knowledge
 from tune.materials import Materials
 from tune.nodes import check_nodes
 from tune.options import (
@@ -93,6 +94,18 @@ def add_search_options(how: Group) -> None:
     how.add_argument(
         "--max-failures", type=int, help=f"failed trials that are tolerated (default: {Plan.max_failures})"
     )
+    how.add_argument(
+        "--warm-start",
+        nargs="+",
+        action="extend",
+        metavar="RUN",
+        help="begin with the leaders of earlier runs (a name, folder or URL) and learn from their trials",
+    )
+    how.add_argument(
+        "--prior",
+        metavar="RUN",
+        help=f"draw early trials around the winners of a run, or {PAPER}: its choices; forgotten if they don't hold",
+    )
     how.add_argument("--seed", type=int, help=f"all random numbers follow from it (default: {Plan.seed})")
 
 
@@ -133,11 +146,13 @@ def begin(given: dict[str, Any]) -> None:
     space = find_space(given["space"])
     storage = storage_of(given)
     run = storage.new_run(given.get("name"), space.name)
+    known = Knowledge(given.get("warm_start", []), given.get("prior"), storage)
     machine = started(given, run)
     plan = new_plan(given, space, settings, machine.gpus)
+    known.fit(plan, say)
     workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
     materials = Materials(plan, place_on(machine, given, workers), say)
-    create_run(run, plan, materials, shlex.join(["python", *sys.argv]))
+    create_run(run, plan, materials, shlex.join(["python", *sys.argv]), known.head_start(materials.identity(), say))
     with storage.held(run, say):
         work(run, plan, materials)
 

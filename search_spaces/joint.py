@@ -1,5 +1,8 @@
 """Everything at once: which of the four models, and all that the paper tuned one after another."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from core.names import TASKS, Architecture, LandmarkLoss, Task
 from search_spaces.attention import ATTENDING
 from search_spaces.gender import OPTIMISATION
@@ -32,3 +35,9 @@ JOINT = Space(
         "d_k": Condition("architecture", (str(Architecture.ATTENTION),)),
     },
 )
+
+
+def matters(key: str, config: Mapping[str, Any]) -> bool:
+    """Whether a setting changes anything in such a trial: d_k only in the attention model, beta only in smooth L1."""
+    condition = JOINT.conditions.get(key)
+    return condition is None or (JOINT.is_active(key, config) and matters(condition.parent, config))

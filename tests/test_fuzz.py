@@ -31,8 +31,8 @@ FAST = settings(
 )
 NAMES = (
     *("annotations, official", "annotations, Kaggle", "identities", "space", "search.json", "search.json, paper"),
-    *("optuna.journal", "curves.csv", "split.csv", "winners", "predictions.npz", "measured.json", "opened.json"),
-    *("importance.csv", "front", "record of a retraining", "weights, .pth"),
+    *("optuna.journal", "curves.csv", "head_start.json", "split.csv", "winners", "predictions.npz", "measured.json"),
+    *("opened.json", "importance.csv", "front", "record of a retraining", "weights, .pth"),
     *("weights of a winner", "checkpoint", "cache of faces"),
 )
 NEVER_WHOLE = {"weights, .pth"}  # two of VGG-16's 26 tensors, all else would be large

@@ -42,6 +42,8 @@ def test_a_grid_plan_survives_json():
         (lambda: grid("joint", sampler=Sampler.GRID), "a grid needs choices only"),
         (lambda: grid("paper_gender", rank_by="val_nme_pct"), "--rank-by val_nme_pct: the gender model"),
         (lambda: Plan(SPACES["gender"].to_json(), Profile.FAST, replicates=2), "--replicates is for grids"),
+        (lambda: grid(warm_start=["first"]), "--warm-start: a grid visits every cell"),
+        (lambda: grid(prior="paper"), "--prior: a grid visits every cell"),
     ],
 )
 def test_a_grid_that_cannot_be_is_a_clear_error(make, rule):
@@ -63,11 +65,20 @@ def test_a_grid_that_cannot_be_is_a_clear_error(make, rule):
         ("sampler", []),
         ("reduction", "3"),
         ("time_budget", "3"),
+        ("warm_start", "first"),
+        ("warm_start", [3]),
+        ("prior", 3),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_a_value_of_another_kind_in_a_plans_file_is_one_line_that_names_the_file(key, value):
     plan = Plan(SPACES["gender"].to_json(), Profile.FAST).to_json()
     with pytest.raises(UserError, match=r"^search\.json: ") as error:
         plan_from_json(plan | {key: value}, "search.json")
     assert len(str(error.value)) < 300
+
+
+def test_a_plan_of_a_run_from_before_there_were_warm_starts_is_read():
+    plan = Plan(SPACES["gender"].to_json(), Profile.FAST)
+    written = {key: value for key, value in plan.to_json().items() if key not in ("warm_start", "prior")}
+    assert plan_from_json(written, "search.json") == plan

@@ -16,10 +16,12 @@ from optuna.trial import TrialState
 from core.atomic import cut_half_line
 from core.checks import shown
 from core.errors import UserError
+from core.json_text import is_number
 from core.patience import Patience, first_line
 from search_spaces.space import Space
 
 ENDINGS = ("stopped", "finished", "failed")
+ORIGIN, COSTS = "origin", "costs"  # of a trial: what it was drawn from if not by the sampler, and how it went by epoch
 
 
 class PatientBackend(JournalFileBackend):
@@ -115,6 +117,9 @@ def check_trials(study: optuna.Study, space: Space, journal: Path, goals: int = 
             raise UserError(f"{journal}: the reason of trial {trial.number} must be text")
         if trial.user_attrs.get("status", "") not in ("", *ENDINGS):
             raise UserError(f"{journal}: trial {trial.number} must have ended as one of {', '.join(ENDINGS)}")
+        costs = trial.user_attrs.get(COSTS, [])
+        if not isinstance(costs, list) or not all(map(is_number, costs)):
+            raise UserError(f"{journal}: the costs of trial {trial.number} must be a list of numbers")
 
 
 def _check_parameters(trial: optuna.trial.FrozenTrial, space: Space, place: str) -> None:

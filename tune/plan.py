@@ -63,6 +63,10 @@ class Plan:
     """How often at most each of them is, with another seed on all folds each time."""
     rank_by: str | None = None
     """What chooses among trials, each at its best epoch by the objective; the objective itself if None."""
+    warm_start: list[str] = field(default_factory=list)
+    """Runs that were learned from, as they were asked for; what was taken of them stands in ``head_start.json``."""
+    prior: str | None = None
+    """``paper`` or a run, likewise."""
 
     def __post_init__(self) -> None:
         rules = {"trials": (1, 10**6), "epochs": (1, 10**5), "top_k": (1, 1000), "retrain_epochs": (1, 10**5)}
@@ -88,6 +92,7 @@ class Plan:
         if self.race and (self.rank_by or self.objective) == "val_loss":
             raise UserError("--race: val_loss has another unit in each trial; choose another --rank-by")
         self._check_objectives()
+        self._check_knowledge()
         self._check_grid()
 
     def _check_objectives(self) -> None:
@@ -114,6 +119,17 @@ class Plan:
             asked = space.parameters.get(key)
             if cached and isinstance(asked, Float | Int):
                 raise UserError(f"{key} must be one of some values where activations are cached, got {asked}")
+
+    def _check_knowledge(self) -> None:
+        if not isinstance(self.warm_start, list) or not all(isinstance(run, str) for run in self.warm_start):
+            raise UserError(f"--warm-start must be names of runs, got {shown(self.warm_start)}")
+        if not isinstance(self.prior, str | None):
+            raise UserError(f"--prior must be the name of a run, got {shown(self.prior)}")
+        option = "--warm-start" if self.warm_start else "--prior"
+        if self.sampler is Sampler.GRID and (self.warm_start or self.prior is not None):
+            raise UserError(f"{option}: a grid visits every cell in its order, whatever is known before")
+        if self.two_goals and (self.warm_start or self.prior is not None):
+            raise UserError(f"{option}: what is known before is judged by one goal, --objective {PARETO} has two")
 
     def _check_grid(self) -> None:
         if self.sampler is not Sampler.GRID:

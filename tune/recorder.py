@@ -105,9 +105,11 @@ class Recorder(Callback):
         self.failures += status is Status.FAILED
         best = entry.best(self.ledger.objective)
         cost: float | Point | None = None
+        costs: list[float] = []
         if best and status is not Status.FAILED:
             cost = goals_of(best) if self.study.two_goals else self.ledger.objective.cost(best)
-        self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason)
+            costs = [self.ledger.objective.cost(row) for row in entry.curve]
+        self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason, costs)
         self.board.end(entry, best)
         self.ledger.write()
         if status is Status.FAILED:

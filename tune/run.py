@@ -16,6 +16,7 @@ from core.errors import UserError
 from core.run_folder import RunFolder
 from core.splits import write_split
 from tune.board import Board
+from tune.head_start import HeadStart
 from tune.materials import Materials
 from tune.paper_plan import PaperPlan
 from tune.plan import Plan
@@ -23,15 +24,21 @@ from tune.plan import Plan
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "pandas")
 
 
-def create_run(run: RunFolder, plan: Plan, materials: Materials, command: str) -> None:
-    """Write ``search.json``, ``split.csv`` and what TensorBoard must know of the space.
+def create_run(
+    run: RunFolder, plan: Plan, materials: Materials, command: str, head_start: HeadStart | None = None
+) -> None:
+    """Write ``search.json``, ``split.csv``, what TensorBoard must know of the space, and what is known already.
 
     Raises:
         UserError: a run of this name has come into being in the meantime.
     """
-    _create(
-        run, materials, materials.settled_plan(), command, lambda draft: Board(draft, plan.search_space()).describe()
-    )
+
+    def fill(draft: RunFolder) -> None:
+        Board(draft, plan.search_space()).describe()
+        if head_start is not None:
+            head_start.write(draft.head_start)
+
+    _create(run, materials, materials.settled_plan(), command, fill)
 
 
 def create_replication(run: RunFolder, plan: PaperPlan, materials: Materials, command: str) -> None:

@@ -14,6 +14,7 @@ from core.run_folder import RunFolder
 from tune.asha import Past, ResumableAsha
 from tune.board import Board
 from tune.engine import run_search
+from tune.head_start import HeadStart, read_head_start
 from tune.interrupt import Interrupt
 from tune.ledger import ENDED, Ledger, Status
 from tune.materials import Materials
@@ -49,6 +50,18 @@ def workload_of(plan: Plan, materials: Materials) -> Workload:
     )
 
 
+def study_of(run: RunFolder, plan: Plan, patience: Patience = HASTE) -> Study:
+    """The study of a run, with what it knew before its first trial.
+
+    Raises:
+        UserError: the journal or ``head_start.json`` is damaged.
+    """
+    space, knows = plan.search_space(), bool(plan.warm_start) or plan.prior is not None
+    head_start = read_head_start(run.head_start, space) if knows else HeadStart()
+    learns_both = plan.two_goals and plan.sampler is Sampler.TPE
+    return Study(run.journal, space, plan.sampler, plan.seed, patience, head_start, learns_both)
+
+
 def restored_ledger(
     run: RunFolder, study: Study, objective: Objective, patience: Patience = HASTE, fronts: bool = False
 ) -> Ledger:
@@ -82,8 +95,7 @@ class Search:
         self.materials = materials
         self.workload = workload_of(plan, materials)
         self.objective = plan.aim()
-        learns_both = plan.two_goals and plan.sampler is Sampler.TPE
-        self.study = Study(run.journal, plan.search_space(), plan.sampler, plan.seed, self.patience, learns_both)
+        self.study = study_of(run, plan, self.patience)
         self.ledger = restored_ledger(run, self.study, self.objective, self.patience, plan.two_goals)
         self.past = self.ledger.count(*ENDED)
         self.past_epochs = self.ledger.epochs(*ENDED)
@@ -124,6 +136,8 @@ class Search:
                 f"the last one: {reasons[-1]}"
             )
         self._close(recorder, board, TIME_IS_UP if self.plan.time_budget is not None else "its worker was lost")
+        if self.plan.prior is not None:
+            self.say(self.study.judged().told())
         return self.ledger
 
     def _left(self) -> int:
@@ -133,7 +147,8 @@ class Search:
         waiting = [e for e in self.ledger.entries.values() if e.status not in ENDED]
         for entry in waiting:
             self.ledger.forget_curve(entry.number)
-        past = [(e.config, e.curve) for e in self.ledger.entries.values() if e.status in ENDED]
+        past = self.study.head_start.past(self.objective)
+        past += [(e.config, e.curve) for e in self.ledger.entries.values() if e.status in ENDED]
         scheduler = self._scheduler(past)
         searcher = StudySearcher(self.study, [(e.number, e.config) for e in waiting], self._job)
         workers = self.materials.workers

@@ -1,8 +1,9 @@
 """The Optuna study of a search: what was chosen for each trial and how it ended, in a journal that survives a crash."""
 
+import itertools
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from core.seeds import derived_seed
 from search_spaces.grid import grid_of
 from search_spaces.parameter import Choice, Int, Parameter
 from search_spaces.space import Space
-from tune.journal import OwnStorage, PatientBackend, check_trials, mend, reading
+from tune.head_start import OF_PRIOR, HeadStart
+from tune.journal import COSTS, ORIGIN, OwnStorage, PatientBackend, check_trials, mend, reading
+from tune.judge import Judge, Seen
+from tune.taught import KIND, taught_draw
 
 STUDY_NAME = "tandem"
 
@@ -45,7 +49,8 @@ class Study:
     """Trials by number: drawn from a space, and told how they ended.
 
     The sampler is seeded anew for each trial from (seed, number), so a resumed search draws what an undisturbed one
-    would have drawn. A grid is gone through cell by cell, and then again.
+    would have drawn. A grid is gone through cell by cell, and then again. What is known before the first trial is not
+    in the journal: it gives some trials their parameters, and TPE sees it beside the trials that are.
 
     Args:
         two_goals: whether trials end with two costs instead of one. Optuna takes no unfinished ones then (no pruning):
@@ -59,6 +64,7 @@ class Study:
         sampler: Sampler,
         seed: int,
         patience: Patience = HASTE,
+        head_start: HeadStart | None = None,
         two_goals: bool = False,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -70,6 +76,8 @@ class Study:
         self.seed = seed
         self.two_goals = two_goals
         self.cells = grid_of(space) if sampler is Sampler.GRID else []
+        self.head_start = head_start or HeadStart()
+        self.judge = Judge()
         with reading(journal):
             mend(journal)
             self.backend = PatientBackend(journal.resolve(), patience)
@@ -92,19 +100,50 @@ class Study:
 
     def _completed(self, frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
         """The parameters of a trial that may have been cut off while they were drawn: Optuna keeps the known ones."""
-        self._seed(frozen.number)
+        origin = self._seed(frozen.number, frozen.user_attrs.get(ORIGIN))
+        if origin is not None and ORIGIN not in frozen.user_attrs:
+            self._reopened(frozen.number).set_user_attr(ORIGIN, origin)
         if self.sampler is Sampler.RANDOM:
             # Drawing only what is missing would give it the random numbers of what is there.
             whole = self._draw(optuna.create_study(sampler=self.study.sampler).ask())
             self.study.sampler = _fixed_sampler(whole)
         return self._draw(self._reopened(frozen.number))
 
-    def _seed(self, number: int) -> None:
+    def _seed(self, number: int, recorded: str | None = None) -> str | None:
+        """Make the sampler of a trial; what the trial is drawn from, unless that is the sampler.
+
+        Args:
+            recorded: of a trial that was cut off, what it was drawn from, whatever has come to light since.
+        """
         if self.sampler is Sampler.GRID:
             cell = self.cells[number % len(self.cells)]
             self.study.sampler = _fixed_sampler(cell)
-        else:
-            self.study.sampler = build_sampler(self.sampler, derived_seed(self.seed, 0, number))
+            return None
+        self.study.sampler = build_sampler(self.sampler, derived_seed(self.seed, 0, number))
+        picked = self.head_start.pick(number, self.space, self.seed, lambda: recorded == OF_PRIOR or self._holds())
+        if picked is not None:
+            self.study.sampler = _fixed_sampler(picked[1])
+            return picked[0]
+        if self.sampler is Sampler.TPE and self.head_start.earlier:
+            self.study.sampler = _fixed_sampler(self._taught(number))
+        return None
+
+    def _taught(self, number: int) -> dict[str, Any]:
+        """What the sampler draws for a trial after it has seen the earlier runs' trials and all before this one."""
+        seen = [self._foreign(e.parameters, e.status, min(e.costs), len(e.costs)) for e in self.head_start.earlier]
+        seen += [trial for trial in self.study.get_trials(deepcopy=False) if trial.number < number]
+        return taught_draw(self.space, self.study.sampler, seen, derived_seed(self.seed, 0, number, 2), _suggest)
+
+    def _holds(self) -> bool:
+        return self.judged().forgotten is None
+
+    def judged(self) -> Judge:
+        """The prior's judge, after it heard of every trial before the first that has not ended."""
+        trials = self.study.get_trials(deepcopy=False)[len(self.judge.heard) :]
+        for trial in itertools.takewhile(lambda trial: trial.state.is_finished(), trials):
+            kind, origin = str(trial.params.get(KIND, "")), trial.user_attrs.get(ORIGIN)
+            self.judge.hear(Seen(trial.number, kind, trial.user_attrs.get(COSTS, []), origin))
+        return self.judge
 
     def _draw(self, trial: optuna.trial.Trial) -> dict[str, Any]:
         return self.space.draw(lambda key, parameter: _suggest(trial, key, parameter))
@@ -119,36 +158,54 @@ class Study:
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Number and parameters of a new trial."""
-        self._seed(self.drawn)
+        origin = self._seed(self.drawn)
         with self.backend.together():
             trial = self.study.ask()
+            if origin is not None:  # before its parameters, so that a trial that has some has this too
+                trial.set_user_attr(ORIGIN, origin)
             self.drawn += 1
             self.open[trial.number] = trial
             return trial.number, self._draw(trial)
 
     def add(self, parameters: Mapping[str, Any], status: str, cost: float | None, epochs: int) -> None:
         """A trial that was trained elsewhere, from which the sampler learns as from its own; arguments as of tell."""
-        states = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                state=TrialState.FAIL if cost is None else states[status],
-                value=cost if status == "finished" else None,
-                params=dict(parameters),
-                distributions={key: _distribution(self.space.parameters[key]) for key in parameters},
-                user_attrs={"status": status, "reason": ""},
-                intermediate_values={} if cost is None else {epochs: cost},
-            )
-        )
+        self.study.add_trial(self._foreign(parameters, status, cost, epochs))
         self.drawn += 1
 
-    def tell(self, number: int, status: str, cost: float | Point | None, epochs: int, reason: str) -> None:
+    def _foreign(
+        self, parameters: Mapping[str, Any], status: str, cost: float | None, epochs: int
+    ) -> optuna.trial.FrozenTrial:
+        states = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
+        return optuna.trial.create_trial(
+            state=TrialState.FAIL if cost is None else states[status],
+            value=cost if status == "finished" else None,
+            params=dict(parameters),
+            distributions={key: _distribution(self.space.parameters[key]) for key in parameters},
+            user_attrs={"status": status, "reason": ""},
+            intermediate_values={} if cost is None else {epochs: cost},
+        )
+
+    def tell(
+        self,
+        number: int,
+        status: str,
+        cost: float | Point | None,
+        epochs: int,
+        reason: str,
+        costs: Sequence[float] = (),
+    ) -> None:
         """Record how a trial ended; ``cost`` is its best objective as a number to minimise, None if it has none; of a
         study with two goals both of them.
+
+        Args:
+            costs: of each epoch, by which a prior is judged.
         """
         trial = self.open.pop(number, None) or self._reopened(number)
         with self.backend.together():
             trial.set_user_attr("status", status)
             trial.set_user_attr("reason", reason)
+            if self.head_start.prior:
+                trial.set_user_attr(COSTS, list(costs))
             if cost is None:
                 self.study.tell(trial, state=TrialState.FAIL)
                 return

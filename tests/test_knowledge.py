@@ -1,0 +1,140 @@
+import pytest
+from earlier_run import IDENTITY, plan_of, write_earlier, write_winner_rows
+
+from core.errors import UserError
+from core.storage import Storage
+from tune.head_start import Earlier
+from tune.knowledge import Knowledge
+from tune.profile import Profile
+
+ADAM = {"architecture": "gender", "optimizer": "adam", "lr": 1e-4}
+MULTI = {
+    "architecture": "multitask",
+    "optimizer": "adam",
+    "lr": 1e-4,
+    "landmark_loss": "l1",
+    "lambda1": 2.0,
+    "lambda2": 5.0,
+}
+TRIALS = [
+    (ADAM, [0.9, 0.5], "stopped"),
+    (ADAM | {"lr": 2e-4}, [0.4] * 10, "finished"),
+    (MULTI, [0.8], "stopped"),
+    (MULTI | {"lr": 3e-4}, [0.7], "stopped"),
+    (ADAM, [0.1], "failed"),
+]
+
+
+@pytest.fixture
+def known(tmp_path):
+    """Writes a run, begins a search with it; its head start and what is said."""
+
+    def begin(plan, earlier=None, trials=TRIALS, prior=None, identity=IDENTITY, **record):
+        write_earlier(tmp_path / "runs" / "first", earlier or plan_of(), trials, **record)
+        if prior == "first":
+            write_winner_rows(tmp_path / "runs" / "first", [ADAM, MULTI])
+        said = []
+        found = Knowledge(["first"] * (prior is None), prior, Storage(str(tmp_path / "runs"), tmp_path / "cache"))
+        found.fit(plan, said.append)
+        return found.head_start(identity, said.append), said
+
+    return begin
+
+
+def test_the_best_of_each_kind_leads_and_all_trials_teach(known):
+    found, said = known(plan_of())
+    assert found.leaders == [ADAM | {"lr": 2e-4}, MULTI | {"lr": 3e-4}]
+    assert found.earlier == [Earlier(p, errors, status) for p, errors, status in TRIALS[:4]]
+    assert said == ["warm start from first: 4 of 5 trials are used, 1 left out; the first 2 new ones are their leaders"]
+
+
+def test_no_more_leaders_than_trials(known):
+    assert known(plan_of(trials=1))[0].leaders == [ADAM | {"lr": 2e-4}]
+
+
+def test_a_trial_outside_the_new_space_is_left_out(known):
+    found, _ = known(plan_of("multitask", settings={"lambda1": 2.0}))
+    assert found.leaders == [
+        {key: value for key, value in (MULTI | {"lr": 3e-4}).items() if key not in ("architecture", "lambda1")}
+    ]
+    assert len(found.earlier) == 2
+
+
+@pytest.mark.parametrize("settings", [{"lambda1": 3.0}, {"batch_size": 32}, {"optimizer": "adagrad"}])
+def test_trials_with_other_fixed_settings_are_of_no_use(known, settings):
+    with pytest.raises(UserError, match="--warm-start first: no trial fits space multitask and its settings"):
+        known(plan_of("multitask", settings=settings))
+
+
+def test_a_setting_that_does_nothing_in_a_trial_does_not_keep_it_out(known):
+    found, _ = known(plan_of("gender", settings={"d_k": 64, "lambda1": 3.0}))
+    assert len(found.earlier) == 2
+
+
+def test_a_setting_that_the_earlier_search_had_fixed_may_vary_now(known):
+    trials = [({"optimizer": "adam"}, [0.5], "stopped")]
+    found, _ = known(plan_of("gender"), plan_of("gender", settings={"lr": 5e-4}), trials)
+    assert found.leaders == [{"optimizer": "adam", "lr": 5e-4}]
+
+
+@pytest.mark.parametrize(
+    ("options", "record", "reason"),
+    [
+        ({}, {"data_fingerprint": "others", "split_fingerprint": "others"}, "faces, split"),
+        ({}, {"weights_sha256": "others"}, "weights"),
+        ({"profile": Profile.PAPER}, {}, "frozen_blocks, head_width, landmark_start"),
+        ({"folds": 5}, {}, "folds"),
+    ],
+)
+def test_scores_of_other_conditions_teach_nothing_but_their_leaders_lead(known, options, record, reason):
+    found, said = known(plan_of(), plan_of(**options), **record)
+    assert found.earlier == []
+    assert len(found.leaders) == 2
+    assert said[0].endswith(f"; scores of 4 are not comparable (other {reason})")
+
+
+def test_a_rate_that_falls_over_other_epochs_is_another_training(known):
+    settings = {"lr_schedule": "cosine"}
+    found, said = known(plan_of(settings=settings), plan_of(settings=settings, epochs=20))
+    assert found.earlier == []
+    assert "(other epochs)" in said[0]
+
+
+def test_epochs_beyond_those_of_a_new_trial_do_not_count(known):
+    found, _ = known(plan_of(epochs=2), trials=[(ADAM, [0.9, 0.8, 0.1], "finished"), (MULTI, [0.7], "finished")])
+    assert [(one.costs, one.status) for one in found.earlier] == [([0.9, 0.8], "finished"), ([0.7], "stopped")]
+
+
+@pytest.mark.parametrize("prior", [None, "first"])
+def test_another_split_of_the_same_faces_is_refused_as_it_has_seen_our_test_faces(known, prior):
+    with pytest.raises(UserError, match="it has seen faces of this search's test split"):
+        known(plan_of(), prior=prior, split_fingerprint="another")
+
+
+def test_a_prior_of_winners_is_for_each_kind_that_the_space_has(known):
+    found, said = known(plan_of("gender"), prior="first")
+    assert found.prior == {"gender": {"optimizer": "adam", "lr": 1e-4}}
+    assert found.leaders == found.earlier == []
+    assert said == [
+        "prior first: values for gender; left out: frozen_blocks 0 is fixed at 5; head_width 4096 is fixed at 512; landmark_start torch is fixed at mean_face"
+    ]
+
+
+def test_the_papers_prior_needs_no_run(known):
+    found, said = known(plan_of("attention"), prior="paper")
+    assert found.prior["attention"] == {
+        "optimizer": "adamax",
+        "lr": 1e-3,
+        "landmark_loss": "l1",
+        "lambda1": 1.0,
+        "lambda2": 20.0,
+        "d_k": 512,
+    }
+    assert said == ["prior paper: values for attention"]
+
+
+def test_a_prior_of_which_nothing_is_in_the_space_is_refused(known):
+    plan = plan_of("gender", settings={"optimizer": "adam"})
+    plan.space["parameters"]["lr"]["high"] = 5e-4
+    with pytest.raises(UserError, match="--prior paper: none of its values are in space gender"):
+        known(plan, prior="paper")

@@ -1,0 +1,189 @@
+"""From earlier runs and a prior to the head start of a search: what of them fits, and what their scores are worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.config import config_from_flat
+from core.errors import UserError
+from core.names import Schedule
+from core.patience import Say
+from core.storage import Storage
+from search_spaces.joint import matters
+from search_spaces.prior import ELSEWHERE, PAPER_PRIOR, Prior, as_drawn, centred
+from search_spaces.space import Space
+from tune.earlier import EarlierRun, read_run, winners_prior
+from tune.head_start import Earlier, HeadStart
+from tune.materials import SAME
+from tune.plan import Plan
+from tune.profile import PROFILES
+
+PAPER = "paper"  # as a value of --prior
+WORDS = {
+    "data_fingerprint": "faces",
+    "split_fingerprint": "split",
+    "weights_sha256": "weights",
+    "precision": "precision",
+}
+PROFILE_KEYS = frozenset(key for settings in PROFILES.values() for key in settings)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """An earlier trial that the new search could have drawn."""
+
+    trial: Earlier
+    kind: str
+    differs: frozenset[str]
+    """What makes its scores another thing than those of the new search, as far as plans say."""
+    record: Mapping[str, Any]
+    """``search.json`` of its run."""
+
+
+class Knowledge:
+    """What ``--warm-start`` and ``--prior`` name: read before anything is started, then fitted to the plan.
+
+    Args:
+        runs: names under ``storage``, folders or URLs.
+        prior: ``paper``, or a run whose winners are known to be good.
+
+    Raises:
+        UserError: a run cannot be read.
+    """
+
+    def __init__(self, runs: Sequence[str], prior: str | None, storage: Storage) -> None:
+        self.runs = [read_run(word, storage) for word in dict.fromkeys(runs)]
+        self.records = [(f"--warm-start {run.name}", run.record) for run in self.runs]
+        self.asked = prior
+        self.values: Prior = PAPER_PRIOR
+        if prior is not None and prior != PAPER:
+            self.values, record = winners_prior(prior, storage)
+            self.records.append((f"--prior {prior}", record))
+        self.trials = 0
+        self.fitting: list[Fitting] = []
+        self.prior: dict[str, dict[str, Any]] = {}
+
+    def fit(self, plan: Plan, say: Say) -> None:
+        """Look for what the plan's space can use; what it cannot use of a prior is said.
+
+        Raises:
+            UserError: there is nothing.
+        """
+        self.trials = plan.trials
+        self.fitting = [fitting for run in self.runs for fitting in fitting_trials(plan, run)]
+        if self.runs and not self.fitting:
+            raise UserError(f"--warm-start {self._names()}: no trial fits space {plan.space['name']} and its settings")
+        if self.asked is not None:
+            self.prior = fitted_prior(plan, self.asked, self.values, say)
+
+    def head_start(self, identity: Mapping[str, Any], say: Say) -> HeadStart | None:
+        """Leaders, trials of which the scores are worth the same, and the prior; None if nothing was asked for.
+
+        Args:
+            identity: of the new search's faces, split and weights, as in ``search.json``.
+
+        Raises:
+            UserError: a run has another split of the same faces.
+        """
+        if not self.runs and self.asked is None:
+            return None
+        for name, record in self.records:
+            check_unseen(name, record, identity)
+        differs = [one.differs | {WORDS[k] for k in SAME if one.record.get(k) != identity[k]} for one in self.fitting]
+        order = sorted(range(len(differs)), key=lambda i: (bool(differs[i]), min(self.fitting[i].trial.costs)))
+        leaders = leaders_of([self.fitting[i] for i in order], self.trials)
+        earlier = [one.trial for one, other in zip(self.fitting, differs, strict=True) if not other]
+        if self.runs:
+            say(self._told(len(leaders), len(earlier), sorted(frozenset().union(*differs))))
+        return HeadStart(leaders, earlier, self.prior)
+
+    def _told(self, leaders: int, comparable: int, differs: Sequence[str]) -> str:
+        count, used = sum(run.count for run in self.runs), len(self.fitting)
+        told = f"warm start from {self._names()}: {used} of {count} trials are used, {count - used} left out; "
+        told += f"the first {leaders} new ones are their leaders" if leaders > 1 else "the first new one is the leader"
+        if not differs:
+            return told
+        return told + f"; scores of {used - comparable} are not comparable (other {', '.join(differs)})"
+
+    def _names(self) -> str:
+        return ", ".join(run.name for run in self.runs)
+
+
+def check_unseen(name: str, record: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Refuse a run that has trained and judged its models on faces that the new search leaves unseen for its test.
+
+    Raises:
+        UserError: it has another split of the same faces.
+    """
+    same_faces = record.get("data_fingerprint") == identity["data_fingerprint"]
+    if same_faces and record.get("split_fingerprint") != identity["split_fingerprint"]:
+        raise UserError(f"{name}: it has seen faces of this search's test split; take its split_seed (--set)")
+
+
+def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
+    """The trials that a new search can use: their parameters are in its space, and its fixed settings are theirs, but
+    for those that a profile sets (frozen blocks, width of heads, start of landmarks).
+
+    Their scores are those of the new search's objective, which curves hold whatever the earlier one was.
+    """
+    space, aim = plan.search_space(), plan.aim()
+    found = []
+    for trial in run.trials:
+        parameters = parameters_in(space, trial.config)
+        costs = [aim.cost(row) for row in trial.curve[: plan.epochs]]
+        if parameters is None or float("inf") in costs:
+            continue
+        config = config_from_flat({**space.fixed, **parameters}).flat()
+        differs = {key for key in config if config[key] != trial.config[key] and matters(key, config)} - set(ELSEWHERE)
+        if differs <= PROFILE_KEYS:
+            differs |= {"folds"} if run.plan.folds != plan.folds else set()
+            decays = config["lr_schedule"] != Schedule.CONSTANT
+            differs |= {"epochs"} if decays and run.plan.epochs != plan.epochs else set()
+            kind, status = config["architecture"], "finished" if len(costs) >= plan.epochs else "stopped"
+            found.append(Fitting(Earlier(parameters, costs, status), kind, frozenset(differs), run.record))
+    return found
+
+
+def parameters_in(space: Space, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The parameters with which a space draws a trial of these settings; None if it cannot."""
+    chosen: dict[str, Any] = {}
+    for key, parameter in space.parameters.items():
+        if space.is_active(key, chosen):
+            if config[key] not in parameter:
+                return None
+            chosen[key] = as_drawn(parameter, config[key])
+    try:
+        config_from_flat({**space.fixed, **chosen})
+    except UserError:  # each is allowed, but not together
+        return None
+    return chosen
+
+
+def fitted_prior(plan: Plan, asked: str, prior: Prior, say: Say) -> dict[str, dict[str, Any]]:
+    """What of a prior the plan's space can draw around, by kind of model; what it cannot is said.
+
+    Raises:
+        UserError: nothing.
+    """
+    space = plan.search_space()
+    found, skipped = {}, []
+    for kind in map(str, plan.architectures()):
+        centre, lacking = centred(space, kind, prior.get(kind, {}))
+        skipped += [word for word in lacking if word not in skipped]
+        if centre:
+            found[kind] = dict(centre)
+    if not found:
+        raise UserError(f"--prior {asked}: none of its values are in space {space.name}")
+    say(f"prior {asked}: values for {', '.join(found)}" + (f"; left out: {'; '.join(skipped)}" if skipped else ""))
+    return found
+
+
+def leaders_of(best_first: Sequence[Fitting], trials: int) -> list[dict[str, Any]]:
+    """Parameters of the best of each kind of model; not more than there will be trials.
+
+    In replays the second and third of a kind cost more epochs than they gained (benchmarks.warm_start).
+    """
+    best: dict[str, dict[str, Any]] = {}
+    for one in best_first:
+        best.setdefault(one.kind, one.trial.parameters)
+    return list(best.values())[:trials]
