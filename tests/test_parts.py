@@ -2,6 +2,7 @@ import contextlib
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import real_search
 
@@ -12,7 +13,9 @@ from search_spaces.catalogue import SPACES
 from search_spaces.parameter import Choice, Float, ends_of
 from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import space_from_json
+from tune.plan import Plan
 from tune.profile import Profile, settled_space
+from tune.report import print_winners
 
 SEARCHED = ("gender", "landmarks", "multitask", "attention", "joint")
 
@@ -120,3 +123,13 @@ def test_describe_shows_what_varies_and_when(tmp_path):
     wrong = real_search.run([real_search.sys.executable, "scripts/search.py", *words[:2], "--vary", "wings"])
     assert wrong.returncode == 2
     assert "--vary wings: must be one of lr_schedule" in wrong.stderr
+
+
+def test_what_a_winner_was_given_of_the_parts_stands_among_its_settings(capsys):
+    space = with_parts(settled("attention"), ["flip", "attention", "d_v"])
+    row = {"model": "attention", "relative_error": 0.5, "config.lr": 3e-4, "config.flip": True}
+    row |= {"config.d_v": None, "probability_best": None, "architecture": "attention"}
+    plan = Plan(space.to_json(), Profile.FAST, retrain_seeds=1)
+    print_winners(pd.DataFrame([row | {"config.attention": "se", "config.split_seed": 7}]), plan, 4, 1, [])
+    shown = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("attention"))
+    assert shown.endswith("lr=0.0003 flip=True attention=se")

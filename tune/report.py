@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from core.names import GOALS
+from search_spaces.parts import PARTS
 from tune.plan import Plan
 from tune.verdict import verdict
 
@@ -21,7 +22,8 @@ def print_winners(winners: pd.DataFrame, plan: Plan, faces: int, trials: int, de
     print(f"\nwinners, retrained for {trained} (validation faces):")
     shown = (SHOWN[0], *GOALS, *SHOWN[1:3]) if plan.two_goals else SHOWN
     header = ["model", *(name.removeprefix("val_") for name in shown), "settings"]
-    rows = [[str(w["model"]), *(_cell(w, name) for name in shown), _settings(w)] for _, w in winners.iterrows()]
+    parts = [key for key in plan.search_space().parameters if key in PARTS]
+    rows = [[str(w["model"]), *(_cell(w, name) for name in shown), _settings(w, parts)] for _, w in winners.iterrows()]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -36,9 +38,9 @@ def _cell(row: Any, name: str) -> str:
     return f"{value:.3f}" + ("" if spread is None or pd.isna(spread) else f" +- {spread:.3f}")
 
 
-def _settings(row: Any) -> str:
-    """What the search chose for this winner."""
-    shown = ("optimizer", "lr", "landmark_loss", "lambda1", "lambda2", "d_k")
+def _settings(row: Any, parts: Sequence[str]) -> str:
+    """What the search chose for this winner; ``parts`` are those beyond the paper that it varied."""
+    shown = ("optimizer", "lr", "landmark_loss", "lambda1", "lambda2", "d_k", *parts)
     found = {key: row.get(f"config.{key}") for key in shown}
     return " ".join(
         f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
