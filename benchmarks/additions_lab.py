@@ -17,6 +17,7 @@ from benchmarks.additions_list import settings_of
 from benchmarks.material import Material
 from core.augmentation import augmentation_of
 from core.config import config_from_flat
+from core.examples import Examples
 from core.folds import FoldedSession
 from core.kept_predictions import read_predictions, write_predictions
 from core.metrics import Floats, Predictions, Truth, baseline_scores, cross_entropy, gender_margin, nme_per_face_pct
@@ -51,6 +52,12 @@ class Result:
 
     best: dict[str, Any]
     error_by_face: Floats
+
+
+def truth_of_folds(parts: Sequence[tuple[Examples, Examples]]) -> Truth:
+    """What is true of the validation faces, one fold after the other."""
+    seen = [validation for _, validation in parts]
+    return Truth(np.concatenate([part.gender for part in seen]), np.concatenate([part.landmarks for part in seen]))
 
 
 def error_by_face(said: Predictions, truth: Truth) -> Floats:
@@ -91,8 +98,7 @@ class Lab:
         record = training.record(self.precision, self.digest)
         folder = self.given.work / hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
         best = finished_record(folder, record) or self._train(training, record, folder)
-        seen = [validation for _, validation in self.parts[: training.folds]]
-        truth = Truth(np.concatenate([part.gender for part in seen]), np.concatenate([part.landmarks for part in seen]))
+        truth = truth_of_folds(self.parts[: training.folds])
         said = read_predictions(folder, len(truth.gender))
         self.done += 1
         return Result(best, error_by_face(said, truth))

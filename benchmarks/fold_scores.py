@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.additions_lab import error_by_face
+from benchmarks.additions_lab import error_by_face, truth_of_folds
 from benchmarks.learning_curves import BLOCKS, SEARCH_SEED, drawn
 from benchmarks.material import RESULTS, Material, add_material_options, load_material
 from benchmarks.process import in_fresh_process
@@ -34,7 +34,6 @@ from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.examples import Examples
 from core.folds import FoldedSession
-from core.metrics import Truth
 from core.names import Precision
 from core.seeds import derived_seed
 from core.session import DivergedError
@@ -151,12 +150,6 @@ def trained(
     except DivergedError:
         pass  # the cells of this epoch and of those that would have followed stay empty
     return {name: round(value, 4) for name, value in zip(columns(epochs), found, strict=False)}
-
-
-def truth_of_folds(parts: Sequence[tuple[Examples, Examples]]) -> Truth:
-    """What is true of the validation faces, one fold after the other."""
-    seen = [validation for _, validation in parts]
-    return Truth(np.concatenate([part.gender for part in seen]), np.concatenate([part.landmarks for part in seen]))
 
 
 def halves_of(validations: Sequence[Examples]) -> list[NDArray[np.int64]]:

@@ -43,7 +43,7 @@ PARTS = {
     "d_k_landmarks": Part(Int(32, 512, log=True), (_ATTENDING, _SELF)),
     "d_v": Part(Int(32, 512, log=True), (_ATTENDING, _SELF)),
 }
-_DEFAULTS = Config().flat()
+DEFAULTS = Config().flat()
 
 
 def with_parts(space: Space, names: Sequence[str]) -> Space:
@@ -73,7 +73,7 @@ def with_parts(space: Space, names: Sequence[str]) -> Space:
 def _with_part(space: Space, name: str, part: Part) -> Space:
     condition = None
     for setting, wanted in part.needs:
-        possible = space.values_of(setting, _DEFAULTS[setting])
+        possible = space.values_of(setting, DEFAULTS[setting])
         found = tuple(value for value in possible if value in wanted)
         if not found or (setting == "frozen_blocks" and len(found) < len(possible)):
             got = ", ".join(map(str, possible))

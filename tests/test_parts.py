@@ -10,6 +10,7 @@ from core.config import config_from_flat
 from core.errors import UserError
 from core.names import TASKS, Architecture, Task
 from search_spaces.catalogue import SPACES
+from search_spaces.joint import matters
 from search_spaces.parameter import Choice, Float, ends_of
 from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import space_from_json
@@ -133,3 +134,20 @@ def test_what_a_winner_was_given_of_the_parts_stands_among_its_settings(capsys):
     print_winners(pd.DataFrame([row | {"config.attention": "se", "config.split_seed": 7}]), plan, 4, 1, [])
     shown = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("attention"))
     assert shown.endswith("lr=0.0003 flip=True attention=se")
+
+
+@pytest.mark.parametrize(
+    ("key", "config", "expected"),
+    [
+        ("attention_heads", {"architecture": "attention"}, True),
+        ("attention_heads", {"architecture": "attention", "attention": "se"}, False),
+        ("attention_heads", {"architecture": "multitask"}, False),
+        ("heatmap_block", {"architecture": "landmarks", "frozen_blocks": 4, "landmark_head": "heatmap"}, True),
+        ("heatmap_block", {"architecture": "landmarks", "frozen_blocks": 4}, False),
+        ("dropout", {"architecture": "gender"}, True),
+        ("views", {"architecture": "gender", "flip": True}, False),
+        ("views", {"architecture": "gender", "augmentation": 0.5}, True),
+    ],
+)
+def test_a_part_matters_where_it_has_an_effect(key, config, expected):
+    assert matters(key, config) == expected
