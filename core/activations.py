@@ -96,7 +96,7 @@ def _check_room(cache: Path, faces: int, blocks: int, precision: Precision) -> N
     if need > free:  # writing to a memory map on a full disk kills the process
         raise UserError(
             f"{cache}: activations of {faces} faces need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-            "choose another --cache, more frozen blocks or activation_cache=false"
+            "choose another --cache, more frozen blocks, fewer views or activation_cache=false"
         )
 
 

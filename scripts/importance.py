@@ -49,9 +49,13 @@ def main() -> None:
         entries = [(plans[name], ledger_of(run, plans[name]).entries.values()) for name, run in runs.items()]
         table = importance_of(entries)
         print(*sentences(table) or ["no trial has a result"], sep="\n")
-        folder = given.out or (next(iter(runs.values())).path if len(runs) == 1 else None)
-        if folder is not None:
-            write(table, folder)
+        if given.out is not None:
+            write(table, given.out)
+            print(f"written to {given.out}")
+        elif len(runs) == 1:
+            run = next(iter(runs.values()))
+            write(table, run.path)
+            print(f"written to {run.url() or run.path}")
 
 
 def check_folder(path: Path) -> None:
@@ -81,7 +85,6 @@ def write(table: pd.DataFrame, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "importance.csv", table.to_csv(index=False))
     importance_figures(table, folder)
-    print(f"written to {folder}")
 
 
 if __name__ == "__main__":

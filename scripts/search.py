@@ -61,7 +61,11 @@ def parser() -> argparse.ArgumentParser:
     what = p.add_argument_group("what to search")
     what.add_argument("--space", metavar="NAME", help=f"{', '.join(SPACES)}, or a .json file")
     what.add_argument(
-        "--vary", nargs="+", metavar="PART", help=f"search these too, as far as they have an effect: {', '.join(PARTS)}"
+        "--vary",
+        nargs="+",
+        action="extend",
+        metavar="PART",
+        help=f"search these too, as far as they have an effect: {', '.join(PARTS)}",
     )
     what.add_argument("--describe", action="store_true", help="print the space and end")
     add_data_options(what, Plan.drawn_faces)
@@ -147,6 +151,7 @@ def begin(given: dict[str, Any]) -> None:
     storage = storage_of(given)
     run = storage.new_run(given.get("name"), space.name)
     known = Knowledge(given.get("warm_start", []), given.get("prior"), storage)
+    given |= known.fresh_seed(given.get("seed"), say)
     machine = started(given, run)
     plan = new_plan(given, space, settings, machine.gpus)
     known.fit(plan, say)

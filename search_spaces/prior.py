@@ -12,6 +12,7 @@ from core.names import Architecture
 from search_spaces.joint import matters
 from search_spaces.paper import PAPER_CHOICES, PAPER_FIXED
 from search_spaces.parameter import Choice, Float, Int, Parameter, Value
+from search_spaces.parts import DEFAULTS, PARTS
 from search_spaces.space import Space
 
 WIDTH = 0.1
@@ -22,14 +23,15 @@ BETA = 4.0
 """Trials after which half of them are still drawn around the prior."""
 ELSEWHERE = ("split_seed", "precision", "activation_cache")  # where and how a model was trained, not what it is
 
+AS_D_K = ("d_k_landmarks", "d_v")  # where they are 0
+
 Prior = Mapping[str, Mapping[str, Any]]
 """Values by kind of model; those that are not named are drawn evenly."""
 
+_PAPER = {**{key: DEFAULTS[key] for key in PARTS}, **PAPER_FIXED, **PAPER_CHOICES}
 PAPER_PRIOR: Prior = {
     str(kind): {
-        key: value
-        for key, value in {**PAPER_FIXED, **PAPER_CHOICES}.items()
-        if matters(key, {**PAPER_CHOICES, "architecture": str(kind)})
+        key: value for key, value in _PAPER.items() if matters(key, {**PAPER_CHOICES, "architecture": str(kind)})
     }
     for kind in Architecture
 }
@@ -48,6 +50,7 @@ def trust(number: int) -> float:
 def centred(space: Space, kind: str, values: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     """What of a kind's known values a space can draw around; and, in words, what it cannot follow."""
     fixed = config_from_flat({**space.fixed, "architecture": kind}).flat()
+    values = {key: values.get("d_k", 0) if key in AS_D_K and value == 0 else value for key, value in values.items()}
     centre: dict[str, Value] = {}
     skipped = []
     for key, parameter in space.parameters.items():
@@ -59,7 +62,8 @@ def centred(space: Space, kind: str, values: Mapping[str, Any]) -> tuple[dict[st
             skipped.append(f"{key} {values[key]} is none of {parameter}")
     for key, value in values.items():
         told = key not in space.parameters and key not in ELSEWHERE and matters(key, {**fixed, **values})
-        if told and key != "architecture" and value != fixed[key]:
+        same = value == (fixed[key] or fixed["d_k"] if key in AS_D_K else fixed[key])
+        if told and key != "architecture" and not same:
             skipped.append(f"{key} {value} is fixed at {fixed[key]}")
     return centre, skipped
 

@@ -68,8 +68,8 @@ def test_what_is_no_earlier_search_is_one_line(first, storage):
             read(word, storage)
         assert "\n" not in str(error.value)
 
-    refused(read_run, "second", "no run here")
-    refused(winners_prior, "second", "no run here")
+    refused(read_run, "second", "second: no run of this name in .*runs, and no such folder")
+    refused(winners_prior, "second", "no run of this name")
     refused(winners_prior, "first", "no winners yet")
     (first / "winners.csv").write_text("model,rank\ngender,1\n")
     refused(winners_prior, "first", "not the table of winners")

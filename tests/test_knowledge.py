@@ -1,3 +1,6 @@
+import shutil
+from dataclasses import replace
+
 import pytest
 from earlier_run import IDENTITY, plan_of, write_earlier, write_winner_rows
 
@@ -138,3 +141,48 @@ def test_a_prior_of_which_nothing_is_in_the_space_is_refused(known):
     plan.space["parameters"]["lr"]["high"] = 5e-4
     with pytest.raises(UserError, match="--prior paper: none of its values are in space gender"):
         known(plan, prior="paper")
+
+
+def knowledge(tmp_path, *words, prior=None):
+    return Knowledge(list(words), prior, Storage(str(tmp_path / "runs"), tmp_path / "cache"))
+
+
+def test_a_search_that_learns_takes_a_seed_that_no_run_has_which_it_learns_from(tmp_path):
+    write_earlier(tmp_path / "runs" / "first", plan_of(), TRIALS)
+    write_earlier(tmp_path / "runs" / "second", replace(plan_of(), seed=1), TRIALS)
+    said = []
+    known = knowledge(tmp_path, "first", "second")
+    assert known.fresh_seed(None, said.append) == {"seed": 2}
+    assert said == ["seed 2, because what is learned from has others"]
+    assert known.fresh_seed(7, said.append) == {}
+    with pytest.raises(
+        UserError, match="--seed 1: --warm-start second has it too, and its trials would be drawn again"
+    ):
+        known.fresh_seed(1, said.append)
+    assert knowledge(tmp_path, prior="paper").fresh_seed(None, said.append) == {}
+    assert knowledge(tmp_path, "second").fresh_seed(None, said.append) == {"seed": 0}
+
+
+def test_a_run_that_is_named_twice_counts_once(tmp_path):
+    write_earlier(tmp_path / "runs" / "first", plan_of(), TRIALS)
+    known = knowledge(tmp_path, "first", str(tmp_path / "runs" / "first"), "first")
+    assert len(known.runs) == 1
+
+
+def test_a_name_that_is_no_run_is_told_with_the_folder_of_runs(tmp_path):
+    with pytest.raises(UserError, match=r"firts: no run of this name in .*runs, and no such folder"):
+        knowledge(tmp_path, "firts")
+
+
+def test_scores_of_faces_that_were_changed_anew_are_not_those_of_kept_views(known, tmp_path):
+    strong = {"augmentation": 0.5}
+    plan = plan_of(settings=strong)
+    found, said = known(plan, earlier=plan_of(settings={**strong, "activation_cache": False}))
+    assert found.leaders
+    assert not found.earlier
+    assert said[-1].endswith("scores of 4 are not comparable (other activation_cache)")
+    shutil.rmtree(tmp_path / "runs")
+    mirrored, _ = known(
+        plan_of(settings={"flip": True}), earlier=plan_of(settings={"flip": True, "activation_cache": False})
+    )
+    assert len(mirrored.earlier) == 4

@@ -9,6 +9,7 @@ import real_search
 from core.config import config_from_flat
 from core.errors import UserError
 from core.names import TASKS, Architecture, Task
+from scripts.search import parser
 from search_spaces.catalogue import SPACES
 from search_spaces.joint import matters
 from search_spaces.parameter import Choice, Float, ends_of
@@ -151,3 +152,7 @@ def test_what_a_winner_was_given_of_the_parts_stands_among_its_settings(capsys):
 )
 def test_a_part_matters_where_it_has_an_effect(key, config, expected):
     assert matters(key, config) == expected
+
+
+def test_vary_may_be_given_more_than_once():
+    assert parser().parse_args(["--vary", "flip", "--vary", "dropout", "d_v"]).vary == ["flip", "dropout", "d_v"]

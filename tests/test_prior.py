@@ -6,6 +6,7 @@ from scipy import stats
 
 from search_spaces.catalogue import SPACES
 from search_spaces.parameter import Choice, Float, Int
+from search_spaces.parts import with_parts
 from search_spaces.prior import BETA, FAITH, PAPER_PRIOR, WIDTH, anywhere, centred, draw_around, near, trust
 
 JOINT = SPACES["joint"]
@@ -101,3 +102,11 @@ def test_what_a_space_cannot_follow_is_told():
 def test_a_conditional_value_counts_only_where_its_own_condition_holds():
     values = {"optimizer": "adam", "landmark_loss": "wing", "wing_w": 0.05, "huber_delta": 0.1}
     assert centred(JOINT, "landmarks", values)[0] == {"optimizer": "adam", "landmark_loss": "wing", "wing_w": 0.05}
+
+
+def test_the_papers_prior_has_its_plain_parts_and_keeps_d_k_where_the_kind_of_attention_varies():
+    space = with_parts(SPACES["joint"].with_fixed({"frozen_blocks": 4}), ["attention", "d_v", "flip", "landmark_head"])
+    centre, skipped = centred(space, "attention", PAPER_PRIOR["attention"])
+    assert (centre["d_k"], centre["d_v"], centre["attention"]) == (512, 512, "self")
+    assert (centre["flip"], centre["landmark_head"]) == (False, "regression")
+    assert not [word for word in skipped if word.startswith("d_k")]

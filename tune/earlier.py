@@ -139,10 +139,19 @@ def _copy(word: str, storage: Storage, names: tuple[str, ...]) -> Iterator[RunFo
             raise UserError(str(error).replace(folder, url)) from None
 
 
+def place_of(word: str, storage: Storage) -> Path:
+    """Where a run is, however it is named; of one under a URL its working copy."""
+    return _named(word, storage).path.resolve()
+
+
 def _named(word: str, storage: Storage) -> RunFolder:
     if is_url(word):
         return run_at(word, storage.cache)[1]
     if storage.remote and "/" not in word:
         return storage.run(word)
     here = storage.folder / word
-    return storage.run(word) if not storage.remote and here.is_dir() else run_at(word, storage.cache)[1]
+    if not storage.remote and here.is_dir():
+        return storage.run(word)
+    if "/" not in word and not Path(word).is_dir():
+        raise UserError(f"{word}: no run of this name in {storage.folder}, and no such folder")
+    return run_at(word, storage.cache)[1]

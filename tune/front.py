@@ -63,4 +63,4 @@ def draw_front(run: RunFolder, say: Say) -> None:
     figure = front_figure(read_front(run, run.read_search()))
     patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
     patience(lambda: save_figure(figure, run.front), run.front)
-    say(f"figure of the front: {run.front}")
+    say(f"figure of the front: {run.url(run.front.name) or run.front}")

@@ -1,5 +1,6 @@
 """From earlier runs and a prior to the head start of a search: what of them fits, and what their scores are worth."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from core.storage import Storage
 from search_spaces.joint import matters
 from search_spaces.prior import ELSEWHERE, PAPER_PRIOR, Prior, as_drawn, centred
 from search_spaces.space import Space
-from tune.earlier import EarlierRun, read_run, winners_prior
+from tune.earlier import EarlierRun, place_of, read_run, winners_prior
 from tune.head_start import Earlier, HeadStart
 from tune.materials import SAME
 from tune.plan import Plan
@@ -25,6 +26,7 @@ WORDS = {
     "weights_sha256": "weights",
     "precision": "precision",
 }
+CACHED = "activation_cache"
 PROFILE_KEYS = frozenset(key for settings in PROFILES.values() for key in settings)
 
 
@@ -52,7 +54,8 @@ class Knowledge:
     """
 
     def __init__(self, runs: Sequence[str], prior: str | None, storage: Storage) -> None:
-        self.runs = [read_run(word, storage) for word in dict.fromkeys(runs)]
+        places = {place_of(word, storage): word for word in runs}
+        self.runs = [read_run(word, storage) for word in places.values()]
         self.records = [(f"--warm-start {run.name}", run.record) for run in self.runs]
         self.asked = prior
         self.values: Prior = PAPER_PRIOR
@@ -62,6 +65,23 @@ class Knowledge:
         self.trials = 0
         self.fitting: list[Fitting] = []
         self.prior: dict[str, dict[str, Any]] = {}
+
+    def fresh_seed(self, asked: int | None, say: Say) -> dict[str, int]:
+        """The option of a seed that no run has which is learned from: the first that is free; none where one is asked.
+
+        With the seed of an earlier run a random search would draw its trials again.
+
+        Raises:
+            UserError: the asked one is a run's.
+        """
+        taken = {record["plan"].get("seed", Plan.seed): name for name, record in reversed(self.records)}
+        if asked in taken:
+            raise UserError(f"--seed {asked}: {taken[asked]} has it too, and its trials would be drawn again")
+        if asked is not None or not taken:
+            return {}
+        seed = next(number for number in itertools.count(Plan.seed) if number not in taken)
+        say(f"seed {seed}, because what is learned from has others")
+        return {"seed": seed}
 
     def fit(self, plan: Plan, say: Say) -> None:
         """Look for what the plan's space can use; what it cannot use of a prior is said.
@@ -135,7 +155,9 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
             continue
         config = config_from_flat({**space.fixed, **parameters}).flat()
         differs = {key for key in config if config[key] != trial.config[key] and matters(key, config)} - set(ELSEWHERE)
-        if differs <= PROFILE_KEYS:
+        if config["augmentation"] and config[CACHED] != trial.config[CACHED]:
+            differs.add(CACHED)  # kept views are other faces than those that are changed anew
+        if differs <= PROFILE_KEYS | {CACHED}:
             differs |= {"folds"} if run.plan.folds != plan.folds else set()
             decays = config["lr_schedule"] != Schedule.CONSTANT
             differs |= {"epochs"} if decays and run.plan.epochs != plan.epochs else set()
