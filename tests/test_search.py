@@ -154,8 +154,8 @@ BAD = [
     (["--space", "gender", "--data", "faces", "--drawn-faces", "40"], "--drawn-faces: there is nothing to draw"),
     (["--space", "multitask", "--storage", "nosuch://bucket/x"], "no file system for such a URL"),
     (["--space", "multitask", "--trial-timeout", "0"], "--trial-timeout must be seconds from 1"),
-    (["--space", "multitask", "--warm-start", "nothing"], "no run here"),
-    (["--space", "multitask", "--prior", "nothing"], "no run here"),
+    (["--space", "multitask", "--warm-start", "nothing"], "no run of this name"),
+    (["--space", "multitask", "--prior", "nothing"], "no run of this name"),
     (["--resume", "taken", "--prior", "paper"], "--prior cannot change it"),
 ]
 
