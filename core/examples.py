@@ -91,13 +91,16 @@ class BatchSource:
         """The same faces, of each the view ``chosen`` (B,) from 1 to K, or itself for 0."""
         views = self.examples.views
         assert views is not None
-        batch, other = self.gather(indices), np.flatnonzero(chosen)
-        if len(other):
-            which = indices[other], chosen[other] - 1
-            place = torch.from_numpy(other).to(self.device)
-            batch.inputs[place] = as_tensor(views.inputs[views.rows[which]]).to(self.device)
-            batch.landmarks[place] = torch.from_numpy(views.landmarks[which] / np.float32(CROP)).to(self.device)
-        return batch
+        plain, other = np.flatnonzero(chosen == 0), np.flatnonzero(chosen)
+        itself, which = self.gather(indices[plain]), (indices[other], chosen[other] - 1)
+        inputs = as_tensor(views.inputs[views.rows[which]]).to(self.device)
+        landmarks = torch.from_numpy(views.landmarks[which] / np.float32(CROP)).to(self.device)
+        back = torch.from_numpy(np.argsort(np.concatenate([plain, other]))).to(self.device)
+        return Batch(
+            torch.cat([itself.inputs, inputs])[back],
+            torch.cat([itself.landmarks, landmarks])[back],
+            self.gender[torch.from_numpy(indices).to(self.device)],
+        )
 
     def batches(self, size: int, order: NDArray[np.int64] | None = None) -> Iterator[Batch]:
         """All faces in ``order`` (default: as stored), ``size`` at a time."""
