@@ -58,7 +58,7 @@ def load_material(
     cache = cache or default_cache()
     faces = load_faces(given.data, given.faces, 0, cache, quiet)
     split = split_faces(faces.gender, faces.identity, 0)
-    weights = load_weights(given.weights, faces, split, print, quiet)
+    weights = load_weights(given.weights, faces, split, cache, print, quiet)
     divided = fold_faces(split, faces.gender, faces.identity, folds, 0)
     inputs = prepare_inputs(faces, split, weights, blocks, precision, device, cache, quiet, divided, augmentations)
     return Material(given.data, faces, split, weights, inputs)

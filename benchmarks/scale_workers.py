@@ -49,7 +49,7 @@ def kept_weights(plan: Plan, scratch: Path) -> Path:
     faces = load_faces(plan.data, plan.drawn_faces, 0, scratch / "cache", Counter)
     split = split_faces(faces.gender, faces.identity, 0)
     path = scratch / "weights.safetensors"
-    save_file(dict(load_weights(RANDOM, faces, split, print, Counter).tensors), path)
+    save_file(dict(load_weights(RANDOM, faces, split, scratch / "cache", print, Counter).tensors), path)
     return path
 
 

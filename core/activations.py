@@ -6,7 +6,8 @@ array, named by all that determines it: faces, weights, number of frozen blocks,
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,63 +37,77 @@ Progress = Callable[[int, int], None]
 """Called with how many of how many are done."""
 
 
-def _folder(
-    cache: Path, faces: str, rows: NDArray[np.int64], digest: str, blocks: int, precision: Precision, device: str
-) -> Path:
-    # A GPU's sums differ from a CPU's in their last digits, so each has its own.
-    key = f"{_VERSION} {faces} {digest} {blocks} {precision} {device}".encode() + rows.tobytes()
-    return cache / f"activations-{hashlib.sha256(key).hexdigest()[:16]}"
-
-
 def activations_bytes(faces: int, blocks: int, precision: Precision) -> int:
     """Disk that the activations take."""
     return faces * int(np.prod(block_output_shape(blocks))) * (2 if precision is Precision.BF16 else 4)
 
 
-def frozen_activations(
-    images: Images,
-    rows: NDArray[np.int64],
-    fingerprint: str,
-    weights: Weights,
-    blocks: int,
-    precision: Precision,
-    device: torch.device,
-    cache: Path,
-    progress: Progress | None = None,
-) -> Path:
-    """Compute the activations of ``images[rows]`` after the first ``blocks`` blocks, or find them in ``cache``.
+@dataclass(frozen=True, eq=False)
+class FrozenActivations:
+    """What leaves the first blocks for some pictures: a ``.npy`` file in a cache, computed where it is not there.
 
-    Args:
-        images: an array, uint8, (N, 3, 224, 224), or what gives such for row numbers.
-        rows: which of them, in which order.
-        fingerprint: of the images.
-        blocks: 1-5.
+    It holds (rows, C, H, W): float32, or the bits of bfloat16 as uint16.
+    """
 
-    Returns:
-        A ``.npy`` file (rows, C, H, W): float32, or the bits of bfloat16 as uint16.
+    images: Images
+    """An array, uint8, (N, 3, 224, 224), or what gives such for row numbers."""
+    rows: NDArray[np.int64]
+    """Which of them, in which order."""
+    fingerprint: str
+    """Of the images."""
+    weights: Weights
+    blocks: int
+    """1-5."""
+    precision: Precision
+    device: torch.device
+    cache: Path
+
+    @property
+    def path(self) -> Path:
+        """The file, there or not."""
+        # A GPU's sums differ from a CPU's in their last digits, so each has its own.
+        key = f"{_VERSION} {self.fingerprint} {self.weights.digest} {self.blocks} {self.precision} {self.device.type}"
+        name = hashlib.sha256(key.encode() + self.rows.tobytes()).hexdigest()[:16]
+        return self.cache / f"activations-{name}" / "activations.npy"
+
+    def computed(self, progress: Progress | None = None) -> Path:
+        """The file, after it was computed if need be.
+
+        Raises:
+            UserError: the disk has no room for it.
+        """
+        path, folder = self.path, self.path.parent
+        if path.exists():
+            return path
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):  # two searches may want the same array
+                if path.exists():
+                    return path
+                check_room([self])
+                with new_folder(folder, folder.with_name(f".{folder.name}.partial")) as partial:
+                    _extract(self, partial / path.name, progress)
+        except OSError as error:
+            raise UserError(f"{self.cache}: cannot write the cache ({error.strerror or error})") from None
+        return path
+
+
+def check_room(wanted: Sequence[FrozenActivations]) -> None:
+    """Refuse to compute activations, all of one cache, if those that are not there do not fit on its disk together.
 
     Raises:
-        UserError: the disk has no room for them.
+        UserError: they do not.
     """
-    folder = _folder(cache, fingerprint, rows, weights.digest, blocks, precision, device.type)
-    path = folder / "activations.npy"
-    if path.exists():
-        return path
+    missing = [one for one in wanted if not one.path.exists()]
+    if not missing:
+        return
+    cache, faces = missing[0].cache, sum(len(one.rows) for one in missing)
+    need = sum(activations_bytes(len(one.rows), one.blocks, one.precision) for one in missing)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):  # two searches may want the same array
-            if path.exists():
-                return path
-            _check_room(cache, len(rows), blocks, precision)
-            with new_folder(folder, folder.with_name(f".{folder.name}.partial")) as partial:
-                _extract(images, rows, weights, blocks, precision, device, partial / path.name, progress)
+        free = shutil.disk_usage(cache).free
     except OSError as error:
         raise UserError(f"{cache}: cannot write the cache ({error.strerror or error})") from None
-    return path
-
-
-def _check_room(cache: Path, faces: int, blocks: int, precision: Precision) -> None:
-    need, free = activations_bytes(faces, blocks, precision), shutil.disk_usage(cache).free
     if need > free:  # writing to a memory map on a full disk kills the process
         raise UserError(
             f"{cache}: activations of {faces} faces need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
@@ -101,24 +116,16 @@ def _check_room(cache: Path, faces: int, blocks: int, precision: Precision) -> N
 
 
 @torch.inference_mode()
-def _extract(
-    images: Images,
-    rows: NDArray[np.int64],
-    weights: Weights,
-    blocks: int,
-    precision: Precision,
-    device: torch.device,
-    path: Path,
-    progress: Progress | None,
-) -> None:
+def _extract(wanted: FrozenActivations, path: Path, progress: Progress | None) -> None:
     features = vgg16_features("cpu")
-    features.load_state_dict(weights.features)
-    frozen = features[: BLOCK_ENDS[blocks]].to(device).to(memory_format=torch.channels_last)
-    bf16 = precision is Precision.BF16
+    features.load_state_dict(wanted.weights.features)
+    device, rows = wanted.device, wanted.rows
+    frozen = features[: BLOCK_ENDS[wanted.blocks]].to(device).to(memory_format=torch.channels_last)
+    bf16 = wanted.precision is Precision.BF16
     dtype: Any = np.uint16 if bf16 else np.float32
-    out = np.lib.format.open_memmap(path, "w+", dtype, (len(rows), *block_output_shape(blocks)))
+    out = np.lib.format.open_memmap(path, "w+", dtype, (len(rows), *block_output_shape(wanted.blocks)))
     for start in range(0, len(rows), EXTRACTION_BATCH):
-        batch = torch.from_numpy(images[rows[start : start + EXTRACTION_BATCH]]).to(device)
+        batch = torch.from_numpy(wanted.images[rows[start : start + EXTRACTION_BATCH]]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             y = frozen(normalised(batch).contiguous(memory_format=torch.channels_last)).contiguous().cpu()
         out[start : start + len(batch)] = (y.to(torch.bfloat16).view(torch.uint16) if bf16 else y).numpy()

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.activations import frozen_activations
+from core.activations import FrozenActivations
 from core.config import Config
 from core.errors import UserError
 from core.examples import BatchSource, Examples
@@ -68,17 +68,10 @@ class Bench:
         faces, backbone = self.faces, self.backbone
         progress = self.report(f"activations of {blocks} frozen block{'s' if blocks > 1 else ''}, {precision}")
         try:
-            return frozen_activations(
-                faces.images,
-                self.rows,
-                faces.fingerprint,
-                backbone,
-                blocks,
-                precision,
-                self.device,
-                self.cache,
-                progress,
+            file = FrozenActivations(
+                faces.images, self.rows, faces.fingerprint, backbone, blocks, precision, self.device, self.cache
             )
+            return file.computed(progress)
         except UserError as error:  # the test split has been opened by now, so an end here would be no end
             self.report(f"note: {error}; reading whole faces instead")
             return None

@@ -1,31 +1,25 @@
 """Everything a search or a test needs before the first step: faces, split, weights, activations."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.activations import Images, frozen_activations
+from core.activations import FrozenActivations, Images, check_room
 from core.augmentation import Augmentation, ChangedFaces
 from core.examples import Examples, Views
 from core.faces import Faces, load_celeba_faces, load_drawn_faces
 from core.folds import Folds
 from core.names import Precision
+from core.random_filters import kept_random_weights
 from core.splits import Split
-from core.weights import (
-    Weights,
-    WeightsUnavailableError,
-    calibrated_random_weights,
-    imagenet_weights,
-    weights_from_file,
-)
+from core.weights import Weights, WeightsUnavailableError, imagenet_weights, weights_from_file
 
 DRAWN = "drawn"
 AUTO, IMAGENET, RANDOM = "auto", "imagenet", "random"  # weights that are no file
-CALIBRATION_FACES = 64
 VIEW_SEED, VIEWS_VERSION = 0, 1  # of changed faces that are kept; the version is of how they are changed
 
 Say = Callable[[str], None]
@@ -40,8 +34,8 @@ def load_faces(data: str, drawn_faces: int, drawn_seed: int, cache: Path, report
     return load_celeba_faces(Path(data), cache, report("decoding faces"))
 
 
-def load_weights(weights: str, faces: Faces, split: Split, say: Say, report: Reporter) -> Weights:
-    """Weights by what the user asked for: ``auto``, ``imagenet``, ``random`` or a file.
+def load_weights(weights: str, faces: Faces, split: Split, cache: Path, say: Say, report: Reporter) -> Weights:
+    """Weights by what the user asked for: ``auto``, ``imagenet``, ``random`` (kept in ``cache``) or a file.
 
     ``auto`` is ImageNet's, or, for drawn faces only, calibrated random filters where ImageNet's cannot be had.
 
@@ -50,7 +44,7 @@ def load_weights(weights: str, faces: Faces, split: Split, say: Say, report: Rep
     """
     if weights == RANDOM:
         say("weights: random filters, calibrated on the training faces")
-        return _random_weights(faces, split, report)
+        return _random_weights(faces, split, cache, report)
     if weights not in (AUTO, IMAGENET):
         return weights_from_file(Path(weights))
     say("weights: ImageNet's, from torchvision's cache or downloaded")
@@ -60,12 +54,11 @@ def load_weights(weights: str, faces: Faces, split: Split, say: Say, report: Rep
         if weights == IMAGENET or faces.source != DRAWN:
             raise
     say("weights: those cannot be had here; random filters, calibrated on the drawn faces, take their place")
-    return _random_weights(faces, split, report)
+    return _random_weights(faces, split, cache, report)
 
 
-def _random_weights(faces: Faces, split: Split, report: Reporter) -> Weights:
-    images, _, _ = faces.take(split.train[:CALIBRATION_FACES])
-    return calibrated_random_weights(torch.from_numpy(images), 0, report("calibrating random filters, layer"))
+def _random_weights(faces: Faces, split: Split, cache: Path, report: Reporter) -> Weights:
+    return kept_random_weights(faces, split.train, cache, report("calibrating random filters, layer"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +131,14 @@ class Inputs:
 
 
 @dataclass(frozen=True, eq=False)
+class _Wanted:
+    """A file of activations, and what to call it."""
+
+    file: FrozenActivations
+    title: str
+
+
+@dataclass(frozen=True, eq=False)
 class _Extraction:
     """From the faces that a search sees to what leaves frozen blocks."""
 
@@ -147,23 +148,29 @@ class _Extraction:
     precision: Precision
     device: torch.device
     cache: Path
-    report: Reporter
 
-    def plain(self, blocks: int) -> Path:
+    def plain(self, blocks: int) -> _Wanted:
         """Activations of the faces as they are."""
-        return self._activations(self.faces.images, self.seen, self.faces.fingerprint, blocks, "")
+        return self._wanted(self.faces.images, self.seen, self.faces.fingerprint, blocks, "")
 
-    def views(self, augmentation: Augmentation, blocks: int) -> ViewFile:
-        """Activations of their views."""
+    def views(self, augmentation: Augmentation, blocks: int) -> tuple[_Wanted, NDArray[np.float32]]:
+        """Activations of their views, and the landmarks of these."""
         changed = ChangedFaces(self.faces.images, self.seen, self.faces.landmarks[self.seen], augmentation, VIEW_SEED)
         name = f"{self.faces.fingerprint} {VIEWS_VERSION} {augmentation} {self.seen.tolist()}"
-        path = self._activations(changed, changed.numbers, name, blocks, f", {augmentation.name}")
-        return ViewFile(path, changed.landmarks)
+        return self._wanted(changed, changed.numbers, name, blocks, f", {augmentation.name}"), changed.landmarks
 
-    def _activations(self, images: Images, rows: NDArray[np.int64], name: str, blocks: int, more: str) -> Path:
-        progress = self.report(f"activations of {blocks} frozen block{'s' if blocks > 1 else ''}{more}")
+    def _wanted(self, images: Images, rows: NDArray[np.int64], name: str, blocks: int, more: str) -> _Wanted:
         weights, precision, device = self.weights, self.precision, self.device
-        return frozen_activations(images, rows, name, weights, blocks, precision, device, self.cache, progress)
+        file = FrozenActivations(images, rows, name, weights, blocks, precision, device, self.cache)
+        return _Wanted(file, f"activations of {blocks} frozen block{'s' if blocks > 1 else ''}{more}")
+
+
+def _compute(wanted: Sequence[_Wanted], report: Reporter) -> None:
+    """Compute what is not there; whether all of it fits is known before the first is begun."""
+    missing = [one for one in wanted if not one.file.path.exists()]
+    check_room([one.file for one in missing])
+    for number, one in enumerate(missing, start=1):
+        one.file.computed(report(one.title + (f" ({number} of {len(missing)})" if len(missing) > 1 else "")))
 
 
 def prepare_inputs(
@@ -187,17 +194,24 @@ def prepare_inputs(
         augmentations: of which views are computed where blocks are frozen.
     """
     seen = np.sort(np.concatenate([split.train, split.validation]))
-    extraction = _Extraction(faces, seen, weights, precision, device, cache, report)
+    extraction = _Extraction(faces, seen, weights, precision, device, cache)
+    blocks_wanted = sorted(set(frozen_blocks) - {0})
+    plain = {blocks: extraction.plain(blocks) for blocks in blocks_wanted}
+    views = {blocks: {a: extraction.views(a, blocks) for a in augmentations} for blocks in blocks_wanted}
+    of_views = [wanted for kept in views.values() for wanted, _ in kept.values()]
+    _compute([*plain.values(), *of_views], report)
 
-    def inputs(path: Path, rows_of: Callable[[NDArray[np.int64]], NDArray[np.int64]], blocks: int) -> Inputs:
-        def part(indices: NDArray[np.int64]) -> Part:
-            return Part(rows_of(indices), faces.landmarks[indices], faces.gender[indices])
+    def part(rows: NDArray[np.int64], indices: NDArray[np.int64]) -> Part:
+        return Part(rows, faces.landmarks[indices], faces.gender[indices])
 
-        folded = tuple((part(train), part(validation)) for train, validation in folds)
-        views = {augmentation: extraction.views(augmentation, blocks) for augmentation in augmentations if blocks}
-        return Inputs(path, part(split.train), part(split.validation), folded, views)
+    def inputs(path: Path, rows_of: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Inputs:
+        folded = tuple((part(rows_of(train), train), part(rows_of(val), val)) for train, val in folds)
+        train, validation = split.train, split.validation
+        return Inputs(path, part(rows_of(train), train), part(rows_of(validation), validation), folded)
 
-    found = {0: inputs(faces.images_path, lambda indices: indices, 0)}
-    for blocks in sorted(set(frozen_blocks) - {0}):
-        found[blocks] = inputs(extraction.plain(blocks), lambda indices: np.searchsorted(seen, indices), blocks)
+    found = {0: inputs(faces.images_path, lambda indices: indices)}
+    for blocks in blocks_wanted:
+        kept = {a: ViewFile(wanted.file.path, landmarks) for a, (wanted, landmarks) in views[blocks].items()}
+        plain_inputs = inputs(plain[blocks].file.path, lambda indices: np.searchsorted(seen, indices))
+        found[blocks] = replace(plain_inputs, views=kept)
     return found

@@ -1,9 +1,9 @@
-"""Where VGG-16 starts: ImageNet weights from torchvision or a file, or calibrated random filters for drawn faces."""
+"""Where VGG-16 starts: ImageNet weights from torchvision or a file."""
 
 import hashlib
 import socket
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -13,15 +13,14 @@ from urllib.error import URLError
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models import VGG16_Weights
 
 from core.errors import UserError
 from core.tensor_files import load_tensors
-from core.vgg import normalised, vgg16_features
+from core.vgg import vgg16_features
 
 HEAD_LAYERS = ("classifier.0", "classifier.3")  # the two hidden layers of ImageNet's own head
-CALIBRATED = "random filters, calibrated on faces"
 DOWNLOAD_TIMEOUT_S = 15.0
 
 HOW_TO_GET_WEIGHTS = (
@@ -56,7 +55,8 @@ class Weights:
         return {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes and values."""
     state = hashlib.sha256()
     for name in sorted(tensors):
         state.update(f"{name}{tuple(tensors[name].shape)}".encode())
@@ -88,7 +88,7 @@ def _checked(tensors: Mapping[str, Tensor], source: str) -> Weights:
     for name, tensor in kept.items():
         if not bool(torch.isfinite(tensor).all()):
             raise UserError(f"{source}: {name} holds values that are not finite")
-    return Weights(kept, source, _digest(kept))
+    return Weights(kept, source, digest_of(kept))
 
 
 def weights_from_file(path: Path) -> Weights:
@@ -136,37 +136,3 @@ def imagenet_weights() -> Weights:
     finally:
         socket.setdefaulttimeout(old_timeout)
     return _checked(tensors, "torchvision VGG16_Weights.IMAGENET1K_V1")
-
-
-@torch.no_grad()
-def calibrated_random_weights(images: Tensor, seed: int, progress: Callable[[int, int], None] | None = None) -> Weights:
-    """Random convolutions, scaled layer by layer so that every channel has mean 0 and variance 1 on ``images``.
-
-    Plain random networks of this depth give nearly the same features for every face. Setting each channel's scale and
-    shift from data (Mishkin and Matas 2016, "All you need is a good init"; Salimans and Kingma 2016) keeps faces apart,
-    so that heads can learn from frozen random features.
-
-    Args:
-        images: uint8, (N, 3, 224, 224); some dozens are enough.
-        seed: of the random filters.
-        progress: called after each layer with the number done and of all.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    features = vgg16_features(device="cpu")
-    activations = normalised(images).contiguous(memory_format=torch.channels_last)
-    for index, layer in enumerate(features, 1):
-        if progress is not None:
-            progress(index, len(features))
-        if not isinstance(layer, nn.Conv2d):
-            activations = layer(activations)
-            continue
-        layer.weight.copy_(torch.empty_like(layer.weight).normal_(generator=generator))
-        assert layer.bias is not None
-        layer.bias.zero_()
-        activations = layer(activations)
-        mean, std = activations.mean((0, 2, 3)), activations.std((0, 2, 3)).clamp_min(1e-6)
-        layer.weight.div_(std[:, None, None, None])
-        layer.bias.copy_(-mean / std)
-        activations.sub_(mean[:, None, None]).div_(std[:, None, None])
-    tensors = {f"features.{name}": tensor.clone() for name, tensor in features.state_dict().items()}
-    return Weights(tensors, f"{CALIBRATED} (seed {seed})", _digest(tensors))

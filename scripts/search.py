@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from core.device import device_at_hand
 from core.errors import UserError, run_script
 from core.importance_table import sentences
 from core.names import PARETO, Precision
@@ -22,6 +23,7 @@ from search_spaces.catalogue import SPACES, find_space
 from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import Space
 from tune.cluster import Machine, plan_workers, start_ray
+from tune.engine import warmed
 from tune.front import draw_front, front_sentences
 from tune.importance import write_importance
 from tune.knowledge import PAPER, Knowledge
@@ -39,7 +41,7 @@ from tune.options import (
     storage_of,
 )
 from tune.plan import OBJECTIVES, Plan, grid_options, plan_from_json
-from tune.profile import Profile, parse_settings, settled_space
+from tune.profile import parse_settings, settled_space
 from tune.progress import clock, say
 from tune.race import Race
 from tune.report import print_winners
@@ -155,7 +157,7 @@ def begin(given: dict[str, Any]) -> None:
     machine = started(given, run)
     plan = new_plan(given, space, settings, machine.gpus)
     known.fit(plan, say)
-    workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
+    workers = warmed(plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine), machine)
     materials = Materials(plan, place_on(machine, given, workers), say)
     create_run(run, plan, materials, shlex.join(["python", *sys.argv]), known.head_start(materials.identity(), say))
     with storage.held(run, say):
@@ -175,7 +177,8 @@ def resume(given: dict[str, Any]) -> None:
         workers = given.get("workers", recorded["workers"]["count"])
         gpus = given.get("gpus_per_trial", recorded["workers"]["gpus"])
         machine = started(given, run)
-        place = place_on(machine, given, plan_workers(workers, gpus, machine), Precision(recorded["precision"]))
+        planned = warmed(plan_workers(workers, gpus, machine), machine)
+        place = place_on(machine, given, planned, Precision(recorded["precision"]))
         materials = Materials(plan, place, say)
         materials.check_same(recorded, str(run.search))
         run.write_search({**recorded, "plan": materials.settled_plan()})
@@ -227,8 +230,6 @@ def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus
     names = set(Plan.__dataclass_fields__) - {"space", "profile"}
     options = {key: value for key, value in given.items() if key in names}
     settled = with_parts(settled_space(space, profile, settings), given.get("vary", []))
-    if "race_rounds" in options and not options.get("race"):
-        raise UserError("--race-rounds: there is no race without --race N")
     if "sampler" in options:
         options["sampler"] = Sampler(options["sampler"])
     if options.get("objective") == PARETO:
@@ -240,10 +241,9 @@ def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus
 
 def described(given: dict[str, Any]) -> str:
     """The space as it would be searched."""
-    profile = Profile(str(given.get("profile", "fast")).replace("auto", "fast"))
-    settings = parse_settings(given.get("set", []))
-    settled = settled_space(find_space(given["space"]), profile, settings)
-    return with_parts(settled, given.get("vary", [])).describe()
+    profile, reason = picked_profile(given, float(device_at_hand().type == "cuda"))
+    settled = settled_space(find_space(given["space"]), profile, parse_settings(given.get("set", [])))
+    return f"{with_parts(settled, given.get('vary', [])).describe()}\n{reason}"
 
 
 if __name__ == "__main__":

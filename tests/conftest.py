@@ -34,6 +34,12 @@ def weights() -> Weights:
 
 
 @pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder for whole searches, most of which are on the same few faces."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
 def activations() -> tuple[Examples, Examples]:
     """Made-up activations of five frozen blocks, from which gender and landmarks can be learned: 60 faces and 20."""
     random = np.random.default_rng(0)

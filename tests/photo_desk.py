@@ -1,17 +1,12 @@
 """What the tests of photos share: a run whose winners say what is known, photos, and the script as a person runs it."""
 
-import io
 import math
-import runpy
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
+from doors import SCRIPTS, Done, in_process
 from finished_run import FACE, write_run
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,7 +20,7 @@ from search_spaces.catalogue import find_space
 from tune.plan import Plan
 from tune.profile import Profile, settled_space
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "predict.py"
+SCRIPT = SCRIPTS / "predict.py"
 SIZES = [(178, 218), (1024, 768), (90, 90), (300, 1200), (33, 40)]
 CPU = torch.device("cpu")
 LABELS = ("multitask", "gender", "landmarks", "attention")
@@ -75,24 +70,9 @@ def expected_points(size: tuple[int, int]) -> NDArray[np.float64]:
     return found
 
 
-class Done(NamedTuple):
-    returncode: object
-    stdout: str
-    stderr: str
-
-
 def predict(*words: object) -> Done:
-    """The script as a person runs it, without the seconds of a new process."""
-    out, err, code = io.StringIO(), io.StringIO(), None
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", [str(SCRIPT), *map(str, words)])
-        try:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-    said = "".join(
-        line
-        for line in out.getvalue().splitlines(True)
-        if not line.startswith(("reading photos: ", "predicting: ", "drawing: "))
-    )
-    return Done(code or 0, said, err.getvalue())
+    """The script's end, and what it said beside its progress."""
+    done = in_process(SCRIPT.name, *words)
+    progress = ("reading photos: ", "predicting: ", "drawing: ")
+    said = "".join(line for line in done.stdout.splitlines(True) if not line.startswith(progress))
+    return done._replace(stdout=said)

@@ -8,6 +8,7 @@ from finished_run import tiny, write_backbone, write_seed, write_winners
 
 import core.activations
 import core.bench
+from core.activations import FrozenActivations
 from core.bench import Bench
 from core.errors import UserError
 from core.faces import Faces, load_drawn_faces
@@ -47,9 +48,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many faces went through the frozen blocks, each time that some did."""
     found, extract = [], core.activations._extract
 
-    def watched(images: np.ndarray, rows: np.ndarray, *rest: object) -> None:
-        found.append(len(rows))
-        extract(images, rows, *rest)
+    def watched(wanted: FrozenActivations, *rest: object) -> None:
+        found.append(len(wanted.rows))
+        extract(wanted, *rest)
 
     monkeypatch.setattr(core.activations, "_extract", watched)
     return found
@@ -130,7 +131,7 @@ def test_a_full_disk_is_noted_and_changes_no_prediction(run, faces, split, tmp_p
     def full(*_: object) -> Path:
         raise UserError("cache: activations need 5.0 GB, 1.0 GB are free")
 
-    monkeypatch.setattr(core.bench, "frozen_activations", full)
+    monkeypatch.setattr(core.bench, "FrozenActivations", full)
     runs, _ = bench(run, faces, split, tmp_path / "b", said).run(winner)
     assert all(close(a, b) for a, b in zip(runs, expected, strict=True))
     assert any("1.0 GB are free; reading whole faces instead" in title for title in said)

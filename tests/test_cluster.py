@@ -130,3 +130,40 @@ def test_a_launchers_file_of_another_form_counts_as_none(tmp_path, text):
     (tmp_path / "bootstrap").write_text(text)
     assert read_growth(tmp_path / "bootstrap") is None
     assert read_growth(tmp_path / "nothing") is None
+
+
+ASKING = """
+import os, ray
+from pathlib import Path
+from core.errors import run_script
+from core.names import Precision
+from tune.cluster import precision_of_workers
+
+def half_where_there_is_a_gpu(device, cache):
+    assigned = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+    return Precision.BF16 if device.type == "cuda" and len(assigned) == 1 and cache.name == "kept" else Precision.FP32
+
+def without_cuda(device, cache):
+    raise RuntimeError("No CUDA GPUs\\nare available")
+
+def main():
+    ray.init(num_cpus=1, num_gpus=1, include_dashboard=False)
+    print("is", precision_of_workers(1, Path("kept"), print, half_where_there_is_a_gpu), flush=True)
+    precision_of_workers(1, Path("kept"), print, without_cuda)
+
+run_script(main)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_driver_without_a_gpu_asks_a_worker_that_has_one_for_its_precision():
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[:2] == ["asking a worker which precision suits its GPU", "is bf16"]
+    assert done.returncode == 2
+    assert (
+        "error: a worker to which Ray gives 1 GPU cannot use it with torch: No CUDA GPUs are available" in done.stderr
+    )

@@ -37,11 +37,6 @@ MB = 2**20
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def new(tmp_path_factory, cache, weights):
     """The command of a new search."""
     # From a file, because each search would calibrate random filters anew.
@@ -156,21 +151,25 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-def test_a_trial_that_hangs_or_is_out_of_memory_fails_with_the_reason_and_the_others_are_right(
-    tmp_path, new, alone, kind
+@pytest.mark.parametrize("kinds", [("out_of_memory", "stopped"), ("loop", "holds_the_lock")], ids=" ".join)
+def test_trials_that_hang_or_are_out_of_memory_fail_with_the_reason_and_the_others_are_right(
+    tmp_path, new, alone, kinds
 ):
     """The winner, chosen among the others, is retrained too."""
-    words = new(tmp_path, *GRID, "--trial-timeout", "4")
-    search = Running(words, tmp_path / "said", env=changed(TANDEM_FAULT=f"adamax {kind}"))
-    said = search.end()
+    faults = dict(zip(("adamax", "adam"), kinds, strict=True))
+    words = new(tmp_path, *GRID, "--retrain-epochs", "2", "--retrain-seeds", "1", "--trial-timeout", "4")
+    told = " ".join(f"{optimizer} {kind}" for optimizer, kind in faults.items())
+    said = Running(words, tmp_path / "said", env=changed(TANDEM_FAULT=told)).end()
     trials, undisturbed = (without_times(folder / "trials.csv") for folder in (tmp_path / "a", alone))
-    hit = trials["config.optimizer"] == "adamax"
-    assert list(trials.loc[hit, "status"]) == ["failed"]
-    assert trials.loc[hit, "reason"].item().startswith(FAULTS[kind])
-    assert f"trial {trials.loc[hit, 'trial'].item()} failed: {FAULTS[kind]}" in said
-    pd.testing.assert_frame_equal(trials[~hit], undisturbed[~hit], check_dtype=False)
-    assert ", 1 failed" in said
+    for optimizer, kind in faults.items():
+        (hit,) = trials[trials["config.optimizer"] == optimizer].to_dict("records")
+        assert hit["status"] == "failed"
+        assert hit["reason"].startswith(FAULTS[kind])
+        assert f"trial {hit['trial']} failed: {FAULTS[kind]}" in said
+    others = ~trials["config.optimizer"].isin(faults)
+    assert others.sum() == 2
+    pd.testing.assert_frame_equal(trials[others], undisturbed[others], check_dtype=False)
+    assert ", 2 failed" in said
     assert "next: python scripts/final_test.py" in said
 
 

@@ -12,8 +12,7 @@ SMALL = ["--epochs", "1", "--grace", "1", "--retrain-epochs", "1", "--retrain-se
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_killed_search_that_knew_earlier_runs_goes_on_without_them_as_an_undisturbed_one(tmp_path):
-    cache = tmp_path / "cache"
+def test_a_killed_search_that_knew_earlier_runs_goes_on_without_them_as_an_undisturbed_one(tmp_path, cache):
     first = run(command(tmp_path, cache, "--space", "gender", "--name", "first", "--trials", "4", *SMALL, *COMMON))
     assert first.returncode == 0, first.stderr
     options = ["--space", "gender", "--warm-start", "first", "--prior", "first", "--seed", "3", "--trials", "10"]

@@ -23,11 +23,6 @@ NOTICED = ("storage away since", "; trying again for up to")
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def options(tmp_path_factory, weights):
     path = tmp_path_factory.mktemp("weights") / "vgg16.safetensors"
     save_file(dict(weights.tensors), path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from doors import without_ray
 
 from core.replication import CHOICES
 
@@ -17,11 +18,6 @@ ROOT = Path(__file__).parents[1]
 TINY = ["--drawn-faces", "60", "--weights", "random", "--workers", "1", "--epochs", "2", "--final-epochs", "3"]
 TINY += ["--set", "head_width=8", "frozen_blocks=5"]
 FILES = (*(f"table{n}.csv" for n in CHOICES), "conclusions.csv")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 def command(storage, cache, *words):
@@ -140,7 +136,7 @@ def test_the_forecast_lists_every_run_and_leaves_nothing(tmp_path, cache):
     ],
 )
 def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message):
-    done = run(command(tmp_path, tmp_path / "cache", *words))
+    done = without_ray("paper.py", "--storage", tmp_path, "--cache", tmp_path / "cache", *words)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

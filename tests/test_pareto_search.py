@@ -23,11 +23,6 @@ def options(tmp_path_factory, weights):
     return ["--objective", "pareto", "--seed", "3", *common, *LENGTH]
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.mark.slow
 @pytest.mark.cluster
 def test_a_search_for_two_goals_leaves_its_front_and_a_killed_one_resumes_to_the_same(tmp_path, cache, options):

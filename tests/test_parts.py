@@ -122,6 +122,7 @@ def test_describe_shows_what_varies_and_when(tmp_path):
     said = real_search.run([real_search.sys.executable, "scripts/search.py", *words])
     assert said.returncode == 0
     assert "attention_heads 1, 2, 4, 8   if attention is self" in said.stdout
+    assert said.stdout.splitlines()[-1].startswith("profile ")  # without --profile the machine decides what is fixed
     wrong = real_search.run([real_search.sys.executable, "scripts/search.py", *words[:2], "--vary", "wings"])
     assert wrong.returncode == 2
     assert "--vary wings: must be one of lr_schedule" in wrong.stderr

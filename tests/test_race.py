@@ -235,8 +235,7 @@ def test_what_a_racer_leaves_is_whole_in_a_folder_and_under_a_url(tmp_path, monk
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_race_killed_in_its_middle_ends_as_one_never_disturbed(tmp_path):
-    cache = tmp_path / "cache"
+def test_a_race_killed_in_its_middle_ends_as_one_never_disturbed(tmp_path, cache):
     options = ["--space", "multitask", *COMMON, "--trials", "4", "--epochs", "2", "--grace", "2", "--race", "3"]
     options += ["--race-rounds", "2", "--retrain-epochs", "1", "--retrain-seeds", "1"]
     whole = run(command(tmp_path, cache, "--name", "whole", *options))

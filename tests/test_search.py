@@ -9,15 +9,21 @@ import time
 
 import pandas as pd
 import pytest
-from real_search import COMMON, ROOT, command, run, without_times, workers_below
+from doors import in_process, without_ray
+from real_search import COMMON, ROOT, assert_same_results, command, run, workers_below
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 SMALL = ["--trials", "4", "--epochs", "3", "--retrain-epochs", "2", "--retrain-seeds", "2"]
+SEEDED = ["--space", "multitask", "--seed", "5", *COMMON, *SMALL, "--trials", "8"]
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def whole(tmp_path_factory, cache):
+    """The folder of a search that nobody disturbed."""
+    storage = tmp_path_factory.mktemp("whole")
+    done = run(command(storage, cache, "--name", "whole", *SEEDED))
+    assert done.returncode == 0, done.stderr
+    return storage / "whole"
 
 
 @pytest.mark.slow
@@ -61,19 +67,15 @@ def test_search_then_final_test_leave_everything_that_is_promised(tmp_path, cach
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_the_same_seed_gives_the_same_trials(tmp_path, cache):
-    for name in ("a", "b"):
-        words = command(tmp_path, cache, "--space", "multitask", "--name", name, "--seed", "5", *COMMON, *SMALL)
-        assert run(words).returncode == 0
-    pd.testing.assert_frame_equal(without_times(tmp_path / "a/trials.csv"), without_times(tmp_path / "b/trials.csv"))
+def test_the_same_seed_gives_the_same_trials(tmp_path, cache, whole):
+    assert run(command(tmp_path, cache, "--name", "again", *SEEDED)).returncode == 0
+    assert_same_results(whole, tmp_path / "again")
 
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_killed_driver_resumes_to_the_trials_of_an_undisturbed_search(tmp_path, cache):
-    options = ["--space", "multitask", "--seed", "5", *COMMON, *SMALL, "--trials", "8"]
-    assert run(command(tmp_path, cache, "--name", "whole", *options)).returncode == 0
-    words = command(tmp_path, cache, "--name", "killed", *options)
+def test_a_killed_driver_resumes_to_the_trials_of_an_undisturbed_search(tmp_path, cache, whole):
+    words = command(tmp_path, cache, "--name", "killed", *SEEDED)
     driver = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     curves = tmp_path / "killed" / "curves.csv"
     deadline = time.monotonic() + 120
@@ -83,12 +85,7 @@ def test_a_killed_driver_resumes_to_the_trials_of_an_undisturbed_search(tmp_path
     driver.wait()
     resumed = run(command(tmp_path, cache, "--resume", "killed", "--workers", "1"))
     assert resumed.returncode == 0, resumed.stderr
-    pd.testing.assert_frame_equal(
-        without_times(tmp_path / "whole/trials.csv"), without_times(tmp_path / "killed/trials.csv")
-    )
-    columns = ["trial", "relative_error"]
-    whole, killed = (pd.read_csv(tmp_path / name / "winners.csv") for name in ("whole", "killed"))
-    pd.testing.assert_frame_equal(whole[columns], killed[columns])
+    assert_same_results(whole, tmp_path / "killed")
 
 
 @pytest.mark.slow
@@ -164,7 +161,7 @@ BAD = [
 def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message):
     (tmp_path / "taken").mkdir()
     storage = [] if "--storage" in words else ["--storage", str(tmp_path)]
-    done = run([sys.executable, "scripts/search.py", *words, *storage])
+    done = in_process("search.py", *words, *storage)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -173,13 +170,22 @@ def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message):
 
 @pytest.mark.slow
 @pytest.mark.cluster
+def test_bad_options_of_a_real_process_are_one_line_too_before_and_after_ray_has_started(tmp_path, cache):
+    for words, message in ((["--epochs", "3"], "--space NAME is needed"), (["--space", "gender"], "--workers 9999")):
+        done = run(command(tmp_path, cache, *words, "--workers", "9999"))
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--data", "missing-folder"], "missing-folder"),
         (["--gpus-per-trial", "nan"], "--gpus-per-trial must be a number from 0"),
         (["--weights", "missing.pth"], "missing.pth: no such weights file"),
-        (["--workers", "9999"], "--workers 9999"),
         (["--objective", "val_nme"], "--objective must be one of"),
         (["--trials", "0"], "--trials must be from 1"),
     ],
@@ -187,7 +193,7 @@ def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message):
 )
 def test_bad_input_found_later_still_leaves_nothing(tmp_path, cache, words, message):
     drawn = [] if "--data" in words else ["--drawn-faces", "40"]
-    done = run(command(tmp_path, cache, "--space", "gender", *drawn, *words))
+    done = without_ray("search.py", "--storage", tmp_path, "--cache", cache, "--space", "gender", *drawn, *words)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

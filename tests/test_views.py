@@ -1,4 +1,5 @@
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,6 +106,30 @@ def test_views_are_computed_once(prepared):
 
     again = prepare_inputs(*prepared.given, unwanted, prepared.folds, {FLIPPED, STRONG})
     assert {k: v.path for k, v in again[5].views.items()} == {k: v.path for k, v in prepared.inputs[5].views.items()}
+
+
+def test_files_that_are_missing_are_counted_and_none_is_begun_where_the_disk_cannot_hold_them_all(
+    prepared, tmp_path, monkeypatch
+):
+    *given, _ = prepared.given
+    titles = []
+    seen = len(prepared.split.train) + len(prepared.split.validation)
+    one_file = seen * 7 * 7 * 512 * 4  # and views of the two kinds have one and two times that
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * one_file))
+    with pytest.raises(UserError, match=f"activations of {4 * seen} faces"):
+        prepare_inputs(*given, tmp_path, titles.append, (), {FLIPPED, STRONG})
+    assert titles == []
+    monkeypatch.undo()
+
+    def report(title):
+        titles.append(title)
+        return quiet("")
+
+    prepare_inputs(*given, tmp_path, report, (), {FLIPPED, STRONG})
+    assert titles[0] == "activations of 5 frozen blocks (1 of 3)"
+    assert {title.removesuffix(")")[-6:] for title in titles} == {"1 of 3", "2 of 3", "3 of 3"}
+    prepare_inputs(*given, tmp_path, report, (), {FLIPPED, STRONG})
+    assert len(titles) == 3
 
 
 def test_activations_without_views_are_not_changed_as_if_they_were_faces(prepared, weights):

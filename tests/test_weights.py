@@ -1,13 +1,16 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from core.errors import UserError
+from core.faces import load_drawn_faces
+from core.random_filters import calibrated_random_weights, kept_random_weights
 from core.vgg import normalised, vgg16_features
-from core.weights import WeightsUnavailableError, calibrated_random_weights, imagenet_weights, weights_from_file
+from core.weights import WeightsUnavailableError, imagenet_weights, weights_from_file
 
 
 def test_a_file_in_half_precision_is_read_as_float32(weights, tmp_path):
@@ -89,3 +92,27 @@ def test_calibrated_channels_have_mean_0_and_variance_1_on_the_images():
             torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(x.shape[1]), atol=1e-3, rtol=0)
             torch.testing.assert_close(x.std((0, 2, 3)), torch.ones(x.shape[1]), atol=1e-2, rtol=0)
     assert calibrated_random_weights(images, seed=3).digest == weights.digest
+
+
+@pytest.mark.slow
+def test_random_filters_are_calibrated_once_a_cache_and_again_where_the_file_was_damaged(tmp_path):
+    faces = load_drawn_faces(20, 0, tmp_path, lambda *_: None)
+    layers = []
+
+    def kept(rows):
+        return kept_random_weights(faces, np.array(rows), tmp_path, lambda done, _: layers.append(done))
+
+    first = kept([0, 1])
+    (path,) = tmp_path.glob("random-filters-*.safetensors")
+    assert len(layers) == 31
+    again = kept([0, 1])
+    assert len(layers) == 31
+    assert (again.digest, again.source) == (first.digest, first.source)
+    assert all(torch.equal(again.tensors[name], tensor) for name, tensor in first.tensors.items())
+    assert kept([0, 2]).digest != first.digest  # of other faces
+    content = bytearray(path.read_bytes())
+    content[-4:] = bytes(a ^ 1 for a in content[-4:])
+    path.write_bytes(content)
+    layers.clear()
+    assert kept([0, 1]).digest == first.digest
+    assert len(layers) == 31

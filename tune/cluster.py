@@ -5,6 +5,7 @@ import math
 import os
 import socket
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import torch
 from ray._private import ray_constants
 from ray._private.services import find_bootstrap_address
 
+from core.device import best_precision
 from core.errors import UserError
 from core.json_text import read_json
+from core.names import Precision
 from core.patience import Say, unheard
 from tune.nodes import wait_for_nodes
 
@@ -214,3 +217,24 @@ def _join_cluster(address: str, options: dict[str, Any]) -> None:
         ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(f"--address {address}: no Ray cluster there ({str(error).splitlines()[0][:150]})") from None
+
+
+def precision_of_workers(
+    gpus: float, cache: Path, say: Say, best: Callable[[torch.device, Path], Precision] = best_precision
+) -> Precision:
+    """What suits the workers' GPUs where the driver sees none: one worker is asked, and waited for if it must start.
+
+    Args:
+        gpus: of a trial.
+        best: what it is asked.
+
+    Raises:
+        UserError: Ray knows of GPUs there, but torch sees none.
+    """
+    say("asking a worker which precision suits its GPU")
+    answer = ray.remote(num_cpus=1, num_gpus=gpus)(best).remote(torch.device("cuda"), cache)
+    try:
+        return Precision(ray.get(answer))
+    except ray.exceptions.RayTaskError as error:
+        told = " ".join(str(error.cause).split())[:200]
+        raise UserError(f"a worker to which Ray gives {gpus:g} GPU cannot use it with torch: {told}") from None

@@ -18,9 +18,10 @@ from core.metrics import Truth, baseline_scores
 from core.models import IMAGENET_WIDTH
 from core.names import Architecture, Precision
 from core.preparation import AUTO, DRAWN, IMAGENET, RANDOM, Inputs, load_faces, load_weights, prepare_inputs
+from core.random_filters import CALIBRATED
 from core.splits import split_faces
-from core.weights import CALIBRATED, Weights
-from tune.cluster import Workers
+from core.weights import Weights
+from tune.cluster import Workers, precision_of_workers
 from tune.depot import Depot
 from tune.plan import Plan
 from tune.progress import Counter
@@ -59,12 +60,12 @@ class Materials:
         self.device = torch.device("cuda" if place.workers.gpus and torch.cuda.is_available() else "cpu")
         space = plan.search_space()
         fixed = config_from_flat(space.fixed)
-        self.precision = self._precision(fixed, place)
+        self.precision = self._precision(fixed, place, say)
         self.faces = load_faces(plan.data, plan.drawn_faces, 0, place.cache, Counter)
         self.split = split_faces(self.faces.gender, self.faces.identity, fixed.data.split_seed)
         if not self.faces.identity_known:
             say(f"note: {plan.data} has no identity file, so images of one person may be in several parts of the split")
-        self.weights = self._weights(say)
+        self.weights = self._weights(place.cache, say)
         self.augmentations = self._augmentations()
         self.inputs: dict[int, Inputs] = prepare_inputs(
             self.faces,
@@ -93,15 +94,17 @@ class Materials:
             raise ValueError(f"views are of {self.augmentations}, needed are {other._augmentations()}")
         return other
 
-    def _precision(self, fixed: Config, place: Place) -> Precision:
+    def _precision(self, fixed: Config, place: Place, say: Callable[[str], None]) -> Precision:
         asked = fixed.training.precision
         if asked is not Precision.AUTO:
             return asked
+        if place.precision is None and self.worker_device.type != self.device.type:
+            return precision_of_workers(place.workers.gpus, place.cache, say)
         return place.precision or best_precision(self.device, place.cache)
 
-    def _weights(self, say: Callable[[str], None]) -> Weights:
+    def _weights(self, cache: Path, say: Callable[[str], None]) -> Weights:
         """The weights, without ImageNet's own head (half a gigabyte) where no model of the space could use it."""
-        weights = load_weights(self.plan.weights, self.faces, self.split, say, Counter)
+        weights = load_weights(self.plan.weights, self.faces, self.split, cache, say, Counter)
         space = self.plan.search_space()
         widest = max(int(width) for width in space.values_of("head_width", IMAGENET_WIDTH))
         usable = widest >= IMAGENET_WIDTH and set(self.plan.architectures()) != {Architecture.ATTENTION}

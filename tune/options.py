@@ -60,13 +60,15 @@ def check_options(given: dict[str, Any]) -> None:
     """Rules between options.
 
     Raises:
-        UserError: faces both given and drawn, or a timeout that is none.
+        UserError: faces both given and drawn, a timeout that is none, or rounds of no race.
     """
     if "drawn_faces" in given and given.get("data", DRAWN) != DRAWN:
         raise UserError("--drawn-faces: there is nothing to draw when --data gives the faces")
     timeout = given.get("trial_timeout")
     if timeout is not None and not 1 <= timeout < math.inf:
         raise UserError(f"--trial-timeout must be seconds from 1, got {timeout:g}")
+    if "race_rounds" in given and not given.get("race") and "resume" not in given:
+        raise UserError("--race-rounds: there is no race without --race N")
 
 
 def check_resumable(given: dict[str, Any], changeable: set[str]) -> None:

@@ -1,6 +1,6 @@
 """Faults in a worker's epochs: Python runs this file by itself where its folder is on PYTHONPATH.
 
-TANDEM_FAULT is ``OPTIMIZER KIND``: trials with this optimizer meet the fault in their second epoch.
+TANDEM_FAULT is ``OPTIMIZER KIND OPTIMIZER KIND ...``: trials with these optimizers meet their fault in their second epoch.
 TANDEM_PATIENCE: seconds for which storage is waited for.
 """
 
@@ -54,10 +54,12 @@ class Faulty(importlib.abc.MetaPathFinder):
 
 
 def faulty(run_epoch):
-    optimizer, kind = os.environ["TANDEM_FAULT"].split()
+    words = os.environ["TANDEM_FAULT"].split()
+    kinds = dict(zip(words[::2], words[1::2], strict=True))
 
     def run(self):
-        if self.config.training.optimizer == optimizer and self.epoch == 1:
+        kind = kinds.get(str(self.config.training.optimizer))
+        if kind is not None and self.epoch == 1:
             KINDS[kind]()
         return run_epoch(self)
 
