@@ -74,8 +74,8 @@ def measured(job: Job, repeats: dict[Way, int], people: int) -> list[dict[str, A
                 if turn < repeats[way]:
                     now = f"turn {turn + 1}, {way}"
                     found[way].append(timed(way, job))
+                    check_same_work(way, found[way][-1], found[Way.LOOP][0])
     loop = found[Way.LOOP]
-    check_same_work(found)
     return [
         {
             "frozen_blocks": job.blocks,
@@ -84,7 +84,7 @@ def measured(job: Job, repeats: dict[Way, int], people: int) -> list[dict[str, A
             "epochs": job.epochs,
             "way": str(way),
             **row_of(timings, loop),
-            "largest_difference": difference(timings[0], loop[0]),
+            "largest_difference": difference(timings[0], loop[0])[0],
         }
         for way, timings in found.items()
         if timings
@@ -106,30 +106,30 @@ def row_of(timings: list[Timing], loop: list[Timing]) -> dict[str, Any]:
     }
 
 
-def check_same_work(found: dict[Way, list[Timing]]) -> None:
+def check_same_work(way: Way, timing: Timing, loop: Timing) -> None:
     """Equal to the last digit where the same code trains, to rounding elsewhere.
 
     Raises:
-        UserError: one way did other work.
+        UserError: this way did other work than the loop.
     """
-    first = found[Way.LOOP][0]
-    for way, timings in found.items():
-        most = 0.0 if way in (Way.LOOP, Way.TANDEM) else ROUNDING
-        for timing in timings:
-            apart = difference(timing, first)
-            if not apart <= most:
-                raise UserError(f"{way}: its scores differ from the loop's by {apart:.2g} (at most {most:g}): void")
+    most = 0.0 if way in (Way.LOOP, Way.TANDEM) else ROUNDING
+    apart, place = difference(timing, loop)
+    if not apart <= most:
+        raise UserError(f"{way}: {place} differs from the loop's by {apart:.2g} of it (at most {most:g}): void")
 
 
-def difference(one: Timing, other: Timing) -> float:
-    """Largest relative difference of any score in any epoch of any trial."""
-    pairs = [
-        (a[key], b[key])
-        for ours, theirs in zip(one.trials, other.trials, strict=True)
-        for a, b in zip(ours, theirs, strict=True)
+def difference(one: Timing, other: Timing) -> tuple[float, str]:
+    """Largest relative difference of any score in any epoch of any trial, and where it is."""
+    return max(
+        (_apart(a[key], b[key]), f"{key} of trial {number} in epoch {epoch}")
+        for number, (ours, theirs) in enumerate(zip(one.trials, other.trials, strict=True))
+        for epoch, (a, b) in enumerate(zip(ours, theirs, strict=True), start=1)
         for key in COMPARED
-    ]
-    return max(abs(a - b) / max(abs(b), 1e-12) if math.isfinite(a) and math.isfinite(b) else math.inf for a, b in pairs)
+    )
+
+
+def _apart(a: float, b: float) -> float:
+    return abs(a - b) / max(abs(b), 1e-12) if math.isfinite(a) and math.isfinite(b) else math.inf
 
 
 if __name__ == "__main__":

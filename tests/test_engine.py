@@ -43,18 +43,23 @@ def test_a_row_tells_how_many_times_the_loop_it_took():
 
 
 def test_the_difference_is_the_largest_relative_one_of_any_score():
-    assert difference(timing([[1.0]]), timing([[1.0]])) == 0
-    assert difference(timing([[1.0]], val_loss=2.1), timing([[1.0]])) == pytest.approx(0.05)
-    assert difference(timing([[1.0]], val_loss=float("nan")), timing([[1.0]])) == float("inf")
+    assert difference(timing([[1.0]]), timing([[1.0]]))[0] == 0
+    apart, place = difference(timing([[1.0], [2.0, 3.0]], val_loss=2.1), timing([[1.0], [2.0, 3.0]]))
+    assert apart == pytest.approx(0.05)
+    assert place == "val_loss of trial 1 in epoch 2"
+    assert difference(timing([[1.0]], val_loss=float("nan")), timing([[1.0]]))[0] == float("inf")
 
 
 def test_other_work_makes_the_comparison_void():
     loop = timing([[1.0]])
-    check_same_work({Way.LOOP: [loop], Way.TANDEM: [timing([[2.0]])], Way.RAY: [timing([[3.0]], val_loss=2.002)]})
-    with pytest.raises(UserError, match="Tandem: its scores differ"):
-        check_same_work({Way.LOOP: [loop], Way.TANDEM: [timing([[2.0]], val_loss=2.0000001)]})
-    with pytest.raises(UserError, match="Ray tutorial: its scores differ"):
-        check_same_work({Way.LOOP: [loop], Way.RAY: [timing([[2.0]], val_loss=2.5)]})
+    check_same_work(Way.TANDEM, timing([[2.0]]), loop)
+    check_same_work(Way.RAY, timing([[3.0]], val_loss=2.002), loop)
+    with pytest.raises(UserError, match="Tandem: val_loss of trial 0 in epoch 1 differs"):
+        check_same_work(Way.TANDEM, timing([[2.0]], val_loss=2.0000001), loop)
+    with pytest.raises(
+        UserError, match=r"Ray tutorial: val_loss of trial 0 in epoch 1 differs from the loop's by 0\.25 of"
+    ):
+        check_same_work(Way.RAY, timing([[2.0]], val_loss=2.5), loop)
 
 
 def test_the_clock_of_tandems_epochs_comes_from_its_tensorboard_events(tmp_path):
@@ -97,4 +102,4 @@ def test_the_tutorials_training_gives_a_sessions_scores_to_rounding(job):
     content["trials"] = [{"optimizer": "adamax", "lr": 1e-6}]
     ours = [row for session in sessions(content) for row in (session.run_epoch(), session.run_epoch())]
     theirs = list(train(content, "adamax", 1e-6))
-    assert difference(Timing([theirs], 0.0), Timing([ours], 0.0)) < 1e-3
+    assert difference(Timing([theirs], 0.0), Timing([ours], 0.0))[0] < 1e-3
