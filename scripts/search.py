@@ -23,7 +23,6 @@ from search_spaces.catalogue import SPACES, find_space
 from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import Space
 from tune.cluster import Machine, plan_workers, start_ray
-from tune.engine import warmed
 from tune.front import draw_front, front_sentences
 from tune.importance import write_importance
 from tune.knowledge import PAPER, Knowledge
@@ -157,7 +156,7 @@ def begin(given: dict[str, Any]) -> None:
     machine = started(given, run)
     plan = new_plan(given, space, settings, machine.gpus)
     known.fit(plan, say)
-    workers = warmed(plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine), machine)
+    workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
     materials = Materials(plan, place_on(machine, given, workers), say)
     create_run(run, plan, materials, shlex.join(["python", *sys.argv]), known.head_start(materials.identity(), say))
     with storage.held(run, say):
@@ -177,8 +176,7 @@ def resume(given: dict[str, Any]) -> None:
         workers = given.get("workers", recorded["workers"]["count"])
         gpus = given.get("gpus_per_trial", recorded["workers"]["gpus"])
         machine = started(given, run)
-        planned = warmed(plan_workers(workers, gpus, machine), machine)
-        place = place_on(machine, given, planned, Precision(recorded["precision"]))
+        place = place_on(machine, given, plan_workers(workers, gpus, machine), Precision(recorded["precision"]))
         materials = Materials(plan, place, say)
         materials.check_same(recorded, str(run.search))
         run.write_search({**recorded, "plan": materials.settled_plan()})

@@ -38,5 +38,4 @@ def without_ray(name: str, *words: object) -> Done:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tune.cluster.start_ray", lambda *_: Machine(cores=2, gpus=0, node_cores=2))
         patch.setattr("tune.nodes.check_nodes", lambda *_: None)
-        patch.setattr("tune.engine.warmed", lambda workers, _: workers)
         return in_process(name, *words)

@@ -4,34 +4,16 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-import ray
 from ray import tune as ray_tune
 from ray.tune.error import TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from core.errors import UserError
-from tune.cluster import Machine, Workers
+from tune.cluster import Workers
 from tune.recorder import RetrainRecorder
 from tune.trainable import RaceTrial, RetrainTrial, SearchTrial, Workload
 
 WORKER_DEATHS = 3  # a trial whose process died starts over this often
-
-
-def warmed(workers: Workers, machine: Machine) -> Workers:
-    """The same workers, their processes started, so that they import while the driver prepares what they will read.
-
-    Ray gives the first trials processes that are idle and have the environment of the search, as these have. Those of a
-    cluster start with their trials: its nodes may come and go before.
-    """
-    if not machine.cluster:
-        task = ray.remote(num_cpus=workers.threads, num_gpus=workers.gpus, max_retries=0)(_import_this)
-        for _ in range(workers.count):
-            task.remote()
-    return workers
-
-
-def _import_this() -> None:
-    """Runs in a worker, which has imported this module, and so all that trials need, to find it."""
 
 
 def run_search(
