@@ -6,20 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
-from safetensors.torch import save_file
-
 from benchmarks.instant_trials import Clock, ClockedRecorder
 from benchmarks.process import in_fresh_process, now
 from benchmarks.table import Row, medians
-from core.preparation import RANDOM, load_faces, load_weights
+from core.preparation import RANDOM
 from core.run_folder import RunFolder
-from core.splits import split_faces
 from search_spaces.catalogue import SPACES
 from tune.cluster import Workers, start_ray
 from tune.materials import Materials, Place
 from tune.plan import Plan
 from tune.profile import Profile, settled_space
-from tune.progress import Counter
 from tune.run import create_run
 from tune.search import Search
 
@@ -33,7 +29,7 @@ QUICK_PLAN = replace(PLAN, drawn_faces=120, trials=4, epochs=4, grace=4)
 
 def workers_rows(counts: tuple[int, ...], plan: Plan, scratch: Path, repeats: int) -> list[Row]:
     """A row for each number of workers; what is prepared once is kept in ``scratch`` for all of them."""
-    plan = replace(plan, weights=str(kept_weights(plan, scratch)))
+    plan = replace(plan, weights=RANDOM)
     rows = []
     for count in counts:
         runs = [
@@ -42,15 +38,6 @@ def workers_rows(counts: tuple[int, ...], plan: Plan, scratch: Path, repeats: in
         ]
         rows.append(medians(runs, MAIN))
     return [with_speedup(row, rows[0]) for row in rows]
-
-
-def kept_weights(plan: Plan, scratch: Path) -> Path:
-    """Random filters in a file, so that they are calibrated once and not for each search."""
-    faces = load_faces(plan.data, plan.drawn_faces, 0, scratch / "cache", Counter)
-    split = split_faces(faces.gender, faces.identity, 0)
-    path = scratch / "weights.safetensors"
-    save_file(dict(load_weights(RANDOM, faces, split, scratch / "cache", print, Counter).tensors), path)
-    return path
 
 
 def searched(count: int, plan: Plan, cache: Path, folder: Path) -> Row:
