@@ -27,7 +27,7 @@ from tune.progress import Progress, clock
 
 COMPARED = ("train_loss", "val_loss", "val_nme_pct")
 ROUNDING = 1e-3  # relative: what float32 in another order comes to after a few epochs at these learning rates
-PEOPLE = {5: 200, 4: 100, 0: 40}  # a whole network trains at some images a second on a CPU
+PEOPLE = {5: 200, 4: 60, 0: 30}  # a whole network trains at some images a second on a CPU
 EPOCHS = {5: 3, 4: 2, 0: 1}
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_material_options(parser)
     parser.add_argument("--blocks", type=int, nargs="+", default=[5, 4, 0], choices=range(6))
-    parser.add_argument("--people", type=int, help="faces (default: 200 with 5 frozen blocks, 100 with 4, else 40)")
+    parser.add_argument("--people", type=int, help="faces (default: 200 with 5 frozen blocks, 60 with 4, else 30)")
     parser.add_argument("--epochs", type=int, help="of each trial (default: 3 with 5 frozen blocks, 2 with 4, else 1)")
     parser.add_argument("--repeats", type=int, default=3, help="of the loop and of Tandem (default: %(default)s)")
     parser.add_argument("--peer-repeats", type=int, default=1, help="of (c) and (d) (default: %(default)s)")
@@ -47,7 +47,7 @@ def main() -> None:
         given.blocks, given.people, given.epochs, given.repeats, given.peer_repeats = [5], 20, 1, 1, 1
     with tempfile.TemporaryDirectory(prefix="tandem-engine-") as folder:
         for blocks in given.blocks:
-            people = given.people or PEOPLE.get(blocks, 40)
+            people = given.people or PEOPLE.get(blocks, 30)
             data = Path(folder) / f"faces-{people}"
             if not data.exists():
                 face_folder(given, people, data)
