@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from core.bootstrap import resampled_faces
+from core.bootstrap import resampled_faces, seed_weights
 from core.metrics import FaceErrors, Floats, Integers, cross_entropy, relative_error, summary
 from core.names import RELATIVE_ERROR
 from core.pareto import front_rank
@@ -160,10 +160,7 @@ def might_be(costs: Sequence[Floats], random: np.random.Generator) -> list[float
     models that have as many, so that what is hard for all of them (a fold, say) does not look like a difference. With
     one training it is what it was.
     """
-    draws: dict[int, Floats] = {}
-    for n in sorted({len(values) for values in costs}):
-        weight = 0.0 if n == 1 else 1 / math.sqrt(n * random.chisquare(n - 1))
-        draws[n] = random.normal(size=n) * weight
+    draws = {n: seed_weights(n, random) for n in sorted({len(values) for values in costs})}
     return [float(values.mean() + (values - values.mean()) @ draws[len(values)]) for values in costs]
 
 

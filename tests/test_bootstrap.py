@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
-from core.bootstrap import bootstrap_scores, paired_difference
+from core.bootstrap import bootstrap_scores, paired_difference, twofold_auc_difference, twofold_difference
 from core.metrics import Predictions, Truth, score
 from core.names import GENDER_METRICS, LANDMARK_METRICS
 
@@ -115,3 +116,34 @@ def test_paired_difference_repeats_by_seed() -> None:
     a = np.arange(20.0)
     first, again, other = (paired_difference(a, a**1.5, resamples=100, seed=seed) for seed in (3, 3, 4))
     assert first == again != other
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_an_interval_over_few_seeds_covers_the_truth_as_often_as_it_says(seeds: int) -> None:
+    """All of the difference is luck of training, and the truth is 0: no resampling of faces hides a narrow interval."""
+    rng, covered = np.random.default_rng(seeds), 0
+    for experiment in range(300):
+        first, second = (np.tile(rng.normal(7, 0.5, (seeds, 1)), 4) for _ in range(2))
+        _, low, high = twofold_difference(first, second, resamples=300, seed=experiment)
+        covered += low <= 0 <= high
+    assert 0.91 <= covered / 300 <= 0.98  # binomial(300, 0.95), and percentiles of 300 resamples are a little narrow
+
+
+def test_an_interval_of_areas_is_students_where_all_is_luck_of_training() -> None:
+    gender = np.arange(20) % 2
+    right, wrong, unsure = (2.0 * gender - 1, 1 - 2.0 * gender, np.zeros(20))  # areas of 1, 0 and a half on any faces
+    value, low, high = twofold_auc_difference(
+        np.stack([right, right, wrong]), np.stack([unsure] * 3), gender, resamples=6000, seed=0
+    )
+    gains = np.array([0.5, 0.5, -0.5])
+    expected = t.interval(0.95, 2, loc=gains.mean(), scale=gains.std(ddof=1) / math.sqrt(3))
+    assert value == pytest.approx(1 / 6)
+    assert (low, high) == pytest.approx(expected, abs=0.15)
+
+
+def test_a_difference_that_all_seeds_share_is_of_the_faces_alone() -> None:
+    rng = np.random.default_rng(9)
+    ours, theirs = rng.normal(8, 2, 50), rng.normal(8.5, 2, 50)
+    _, low, high = twofold_difference(np.tile(ours, (3, 1)), np.tile(theirs, (3, 1)), seed=0)
+    _, one_low, one_high = paired_difference(ours, theirs, seed=1)
+    assert (low, high) == pytest.approx((one_low, one_high), abs=0.1)
