@@ -39,10 +39,12 @@ JOINT = Space(
 
 
 def matters(key: str, config: Mapping[str, Any]) -> bool:
-    """Whether a setting changes anything in such a trial: d_k only in the attention model, beta only in smooth L1."""
+    """Whether a setting changes anything in such a trial: d_k only in self-attention, beta only in smooth L1."""
     if key in PARTS:
         return all(config.get(setting, DEFAULTS[setting]) in values for setting, values in PARTS[key].needs)
     if key == "views":
         return bool(config.get("augmentation"))
+    if key == "d_k" and config.get("attention", DEFAULTS["attention"]) != DEFAULTS["attention"]:
+        return False
     condition = JOINT.conditions.get(key)
     return condition is None or (JOINT.is_active(key, config) and matters(condition.parent, config))

@@ -93,19 +93,13 @@ class Space:
             else:
                 parameters.pop(key, None)
         fixed = {**self.fixed, **{key: value for key, value in values.items() if key not in parameters}}
-        conditions = {
-            key: Condition(c.parent, tuple(v for v in c.values if v in ends_of(parameters[c.parent])))
-            for key, c in self.conditions.items()
-            if key in parameters
-        }
-        unreachable = {key for key, condition in conditions.items() if not condition.values}
-        parameters = {key: p for key, p in parameters.items() if key not in unreachable}
+        parameters, conditions = _reachable(parameters, self.conditions)
         cells = [{key: values.get(key, v) for key, v in cell.items() if key in parameters} for cell in self.cells]
         return replace(
             self,
             parameters=parameters,
             cells=tuple({tuple(sorted(cell.items())): cell for cell in cells}.values()),
-            conditions={key: c for key, c in conditions.items() if key not in unreachable},
+            conditions=conditions,
             fixed=fixed,
         )
 
@@ -140,6 +134,24 @@ class Space:
         grid = ["grid", *("  " + " ".join(f"{k}={v}" for k, v in cell.items()) for cell in self.cells)]
         parts = ["varies", *rows, *(grid if self.cells else []), "fixed", *fixed]
         return "\n".join([f"{self.name}: {self.summary}", *parts])
+
+
+def _reachable(
+    parameters: Mapping[str, Parameter], conditions: Mapping[str, Condition]
+) -> tuple[dict[str, Parameter], dict[str, Condition]]:
+    """What can still take part: not what depends on values that its parent no longer takes, or on a parent gone so."""
+    kept: dict[str, Parameter] = {}
+    left: dict[str, Condition] = {}
+    for key, parameter in parameters.items():  # parents stand before what depends on them
+        condition = conditions.get(key)
+        if condition is not None:
+            possible = ends_of(kept[condition.parent]) if condition.parent in kept else ()
+            values = tuple(value for value in condition.values if value in possible)
+            if not values:
+                continue
+            left[key] = Condition(condition.parent, values)
+        kept[key] = parameter
+    return kept, left
 
 
 def space_from_json(data: Any) -> Space:

@@ -207,3 +207,16 @@ def test_a_grid_of_more_cells_than_a_search_can_have_is_refused_before_it_fills_
     space = Space("big", "", {key: Choice(tuple(range(1, 1001))) for key in keys}, fixed={"architecture": "attention"})
     with pytest.raises(UserError, match="a grid must have at most 1000000 cells"):
         grid_of(space)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "varies"),
+    [
+        ("gender", {"optimizer", "lr"}),
+        ("landmarks", {"optimizer", "lr", "landmark_loss", "smooth_l1_beta", "huber_delta", "wing_w", "wing_epsilon"}),
+    ],
+)
+def test_of_joint_with_one_architecture_is_left_what_that_has_however_deep_the_conditions(architecture, varies):
+    space = SPACES["joint"].with_fixed({"architecture": architecture})
+    assert set(space.parameters) - {"architecture"} == varies
+    assert space_from_json(json.loads(json.dumps(space.to_json()))) == space
