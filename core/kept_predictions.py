@@ -12,7 +12,7 @@ from core.metrics import Predictions
 from core.names import LANDMARKS
 from core.patience import first_line
 
-NAME = "predictions.npz"
+PREDICTIONS = "predictions.npz"
 SHAPES: dict[str, tuple[int, ...]] = {"gender_logits": (2,), "landmarks": (len(LANDMARKS), 2)}
 """Of one face."""
 PARTS = tuple(SHAPES)
@@ -22,11 +22,11 @@ HEADER_BYTES = 4096  # of a ``.npy`` file: more than its header takes
 def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Write ``predictions.npz`` whole: ``gender_logits`` (N, 2) and ``landmarks`` (N, 5, 2; pixels), if any."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{NAME}.partial"
+    partial = folder / f".{PREDICTIONS}.partial"
     known = {name: part for name in PARTS if (part := getattr(predictions, name)) is not None}
     with partial.open("wb") as file:
         np.savez_compressed(file, **known)
-    partial.replace(folder / NAME)
+    partial.replace(folder / PREDICTIONS)
 
 
 def read_predictions(folder: Path, faces: int) -> Predictions:
@@ -35,7 +35,7 @@ def read_predictions(folder: Path, faces: int) -> Predictions:
     Raises:
         UserError: it is missing, damaged, or of other faces.
     """
-    path = folder / NAME
+    path = folder / PREDICTIONS
     try:
         # Warnings are numpy's, of headers that it does not write itself.
         with warnings.catch_warnings(action="error"), np.load(path, allow_pickle=False) as parts:

@@ -20,7 +20,7 @@ from core.atomic import write_text
 from core.config import config_from_flat
 from core.errors import UserError
 from core.json_text import is_number, read_json
-from core.kept_predictions import write_predictions
+from core.kept_predictions import PREDICTIONS, write_predictions
 from core.names import HIGHER_IS_BETTER
 from core.patience import HASTE, Patience, first_line
 from core.session import DivergedError, Session
@@ -233,8 +233,10 @@ def clear_other(folder: Path, record: dict[str, Any]) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what a run killed while it wrote left in ``folder``, and the checkpoint of one that ended."""
+    """Remove what a run killed while it wrote left in ``folder``: of one that ended its checkpoint, of another the
+    predictions of its best epoch so far, which a copy under a URL could keep instead of final ones of the same size.
+    """
     for path in folder.glob(".*.partial"):
         path.unlink()
-    if (folder / "config.json").is_file():
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
+    ended = (folder / "config.json").is_file()
+    (folder / ("checkpoint.pt" if ended else PREDICTIONS)).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from core.atomic import write_text
 from core.cache_folder import RUNS, default_cache
 from core.errors import UserError
+from core.kept_predictions import PREDICTIONS
 from core.lease import LEASE, Lease
 from core.mirror import Mirror, above, below, is_url
 from core.patience import Patience, Say, first_line
@@ -156,7 +157,8 @@ class Keeper:
                 self._forget()  # another machine has worked on it since
             # Before the copying: what it leaves undone if it is cut off, the next time does.
             write_text(owner, self.lease.identity)
-            self.mirror.pull(wanted=lambda name: name != LEASE and not name.endswith(CHECKPOINT))
+            # Predictions may be half-way ones, and final ones of the same size be taken for them: fetched when needed.
+            self.mirror.pull(wanted=lambda name: name != LEASE and not name.endswith((CHECKPOINT, PREDICTIONS)))
             self.mirror.push()
         self.thread.start()
 

@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.examples import Examples
 from core.kept_predictions import read_predictions
 from core.metrics import score
-from core.retraining import Objective, Retraining, clear_other, finished_record
+from core.retraining import Objective, Retraining, clear_leftovers, clear_other, finished_record
 from core.session import DivergedError, Session
 from core.vgg import block_output_shape
 
@@ -204,3 +204,15 @@ def test_a_record_with_settings_that_no_version_had_is_another_winners(tmp_path)
     record = {"model": "multitask", "config": config_from_flat({}).flat()}
     (tmp_path / "config.json").write_text(json.dumps({**record, "config": {"colour": "red"}, "best": {"epoch": 2}}))
     assert finished_record(tmp_path, record) is None
+
+
+def test_predictions_of_what_ended_are_kept_and_those_of_what_was_cut_off_are_not(weights, activations, tmp_path):
+    for name in ("ended", "cut off"):
+        run = retraining(weights, activations, tmp_path / name)
+        while not run.done:
+            run.run_epoch()
+    (tmp_path / "cut off/config.json").unlink()
+    for name in ("ended", "cut off"):
+        clear_leftovers(tmp_path / name)
+    assert (tmp_path / "ended/predictions.npz").is_file()
+    assert not (tmp_path / "cut off/predictions.npz").exists()

@@ -1,11 +1,13 @@
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import norm, t
 from sklearn.metrics import log_loss
 
+from core.kept_predictions import write_predictions
 from core.metrics import FaceErrors, Predictions, Truth, baseline_scores, face_errors, relative_error, score
 from core.names import Architecture
 from core.retraining import Objective
@@ -20,7 +22,7 @@ from core.standing import (
 from search_spaces.catalogue import SPACES
 from tune.plan import Plan
 from tune.profile import Profile
-from tune.verdict import verdict
+from tune.verdict import chances_by_label, verdict
 from tune.winners import Candidate, winners_table
 
 NME = cost_by(Objective("val_nme_pct"), 40.0)
@@ -211,6 +213,40 @@ def test_the_chances_stand_in_the_winners_table_and_the_baseline_has_none():
     assert found["multitask"] == 0.75
     assert found["multitask-2"] == 0.25
     assert found[["gender", "mean face / prior"]].isna().all()
+
+
+def test_a_candidate_of_which_a_retraining_failed_ranks_behind_those_of_which_none_did():
+    def runs(*errors):
+        return [{"epoch": 1, "relative_error": error, "val_nme_pct": 9.0} for error in errors]
+
+    best = {
+        "multitask": runs(0.30),
+        "multitask-2": runs(0.45, 0.45),
+        "multitask-3": runs(0.40, 0.50),
+        "gender": runs(0.9),
+    }
+    kinds = [Candidate(label, Architecture(label.split("-")[0]), 0, {}) for label in best]
+    found = winners_table(kinds, best, Objective("relative_error"), {"nme_pct": 40.0}, {}).set_index("model")
+    assert dict(found["rank"].dropna()) == {"multitask-2": 1, "multitask-3": 2, "multitask": 3, "gender": 1}
+
+
+def test_no_chance_is_told_of_a_candidate_of_which_a_retraining_failed(tmp_path):
+    random, seeds = np.random.default_rng(0), {"multitask": 2, "multitask-2": 2, "multitask-3": 1}
+    gender, landmarks = (
+        np.arange(20) % 2,
+        np.tile([[80, 100], [120, 100], [100, 120], [85, 150], [115, 150]], (20, 1, 1)),
+    )
+    folders = {label: [tmp_path / f"{label}-{seed}" for seed in range(count)] for label, count in seeds.items()}
+    for folder in (folder for group in folders.values() for folder in group):
+        folder.mkdir()
+        said = Predictions(random.normal(size=(20, 2)), landmarks + random.normal(0, 3, (20, 5, 2)))
+        write_predictions(folder, said)
+    part = SimpleNamespace(validation=SimpleNamespace(gender=gender, landmarks=landmarks.astype(np.float32)))
+    materials = SimpleNamespace(baseline=lambda: {"nme_pct": 40.0}, inputs={0: part})
+    candidates = [Candidate(label, Architecture.MULTITASK, 0, {}) for label in seeds]
+    found = chances_by_label(candidates, folders, PLAN, materials)
+    assert set(found) == {"multitask", "multitask-2"}
+    assert sum(found.values()) == pytest.approx(1)
 
 
 def both_goals(nats, nme):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
 from functools import partial
 
 import pytest
@@ -14,7 +15,7 @@ from test_openings import SEARCH
 import core.storage
 from core import lease
 from core.errors import UserError
-from core.mirror import below
+from core.mirror import Mirror, below
 from core.patience import Patience
 from core.storage import Storage
 from tune.options import add_place_options, storage_of
@@ -102,6 +103,24 @@ def test_what_a_killed_driver_had_not_copied_is_kept_on_its_machine(place, tmp_p
         assert run.mirror.read("curves.csv") == b"not copied yet\n"
 
 
+def test_predictions_half_way_are_not_kept_instead_of_final_ones_of_the_same_size(place, tmp_path):
+    storage, run = begun(place, tmp_path / "one")
+    with storage.held(run, print):
+        pass
+    worker = Mirror(tmp_path / "worker", run.mirror.url)
+    path = worker.local / "trials/trial-0000/predictions.npz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half-way")
+    worker.push()
+    other = Storage(place, tmp_path / "two")
+    resumed = other.run("a")
+    with other.held(resumed, print):
+        path.write_bytes(b"finished")
+        worker.push()
+        resumed.fetch()
+        assert (resumed.path / path.relative_to(worker.local)).read_bytes() == b"finished"
+
+
 def test_a_driver_on_another_machine_counts_as_dead_after_a_while(place, tmp_path, monkeypatch):
     storage, run = begun(place, tmp_path / "one")
     with storage.held(run, print):
@@ -120,8 +139,12 @@ def test_a_driver_learns_that_its_run_was_taken_over(place, tmp_path, monkeypatc
     with storage.held(run, print):
         monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
         monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
-        other = Storage(place, tmp_path / "two")
-        with other.held(other.run("a"), print):
+        other, taken = Storage(place, tmp_path / "two"), ExitStack()
+        for _ in range(5):
+            with suppress(UserError):  # a sign of life of the first one was under way
+                taken.enter_context(other.held(other.run("a"), print))
+                break
+        with taken:
             waited(lambda: "taken this run over" in run.lost)
             (run.path / "trials.csv").write_text("of the one that lost it\n")
     assert other.run("a").mirror.read("trials.csv") is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.kept_predictions import NAME, read_predictions
+from core.kept_predictions import PREDICTIONS, read_predictions
 from core.metrics import Truth, face_errors
 from core.names import GOALS, MEAN_FACE, TASKS, Architecture
 from core.retraining import Objective
@@ -23,8 +23,8 @@ def chances_by_label(
     """The probability that each candidate is the best among those of the same tasks, by label; with two goals, that
     none of the same kind of model dominates it.
 
-    What has no rival there is left out, and so is a group with a winner of an older version of Tandem, which left no
-    predictions.
+    What has no rival there is left out, and so is one of which a retraining failed (what is left tells too little of
+    its noise), and a group with a winner of an older version of Tandem, which left no predictions.
 
     Args:
         folders: of each candidate's retrained seeds.
@@ -37,9 +37,11 @@ def chances_by_label(
     part = materials.inputs[0].validation
     truth = Truth(part.gender, part.landmarks)
     found: dict[str, float] = {}
-    for group in _rivals(candidates, plan.two_goals):
+    most = max(map(len, folders.values()))
+    whole = [candidate for candidate in candidates if len(folders[candidate.label]) == most]
+    for group in _rivals(whole, plan.two_goals):
         places = [folders[candidate.label] for candidate in group]
-        if not costs or not all((folder / NAME).is_file() for seeds in places for folder in seeds):
+        if not costs or not all((folder / PREDICTIONS).is_file() for seeds in places for folder in seeds):
             continue
         models = [
             [face_errors(read_predictions(folder, len(truth.gender)), truth) for folder in seeds] for seeds in places

@@ -73,8 +73,8 @@ def winners_table(
     chances: Mapping[str, float],
     chance: str = CHANCE,
 ) -> pd.DataFrame:
-    """``winners.csv``: a row a candidate, ranked within its kind of model by the mean objective over seeds, and a last
-    row with what knowing nothing scores.
+    """``winners.csv``: a row a candidate, ranked within its kind of model by the mean objective over seeds, those last
+    of which a retraining failed; and a last row with what knowing nothing scores.
 
     Args:
         best: metrics of the best epoch of each seed, by label.
@@ -100,9 +100,10 @@ def winners_table(
         rows.append(row | {f"config.{key}": value for key, value in candidate.config.items()})
     table = pd.DataFrame(rows)
     table["cost"] = [objective.cost(row) for row in rows]
-    table = table.sort_values(["architecture", "cost"], kind="stable")
+    table["failed"] = table["seeds"].max() - table["seeds"]  # one lucky survivor must not win
+    table = table.sort_values(["architecture", "failed", "cost"], kind="stable")
     table.insert(1, "rank", table.groupby("architecture").cumcount() + 1)
-    table = table.sort_values(["rank", "cost"], kind="stable").drop(columns="cost").reset_index(drop=True)
+    table = table.sort_values(["rank", "cost"], kind="stable").drop(columns=["cost", "failed"]).reset_index(drop=True)
     nothing = {name: baseline[key] for name in METRIC_COLUMNS if (key := name.removeprefix("val_")) in baseline}
     table = table.astype({"rank": "Int64", "trial": "Int64", "seeds": "Int64"})
     return pd.concat([table, pd.DataFrame([{"model": MEAN_FACE, **nothing}])], ignore_index=True)
