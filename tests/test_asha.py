@@ -1,10 +1,12 @@
+import math
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from core.retraining import Objective
-from tune.asha import ResumableAsha
+from tune.asha import ResumableAsha, SortedBracket
 
 
 def fake_trial(name, kind=""):
@@ -47,6 +49,36 @@ def test_asha_maximises_what_is_better_when_higher():
         asha.on_trial_add(None, trial)
         results.append(asha.on_trial_result(None, trial, {"epoch": 1, "val_gender_auc": value}))
     assert results == ["CONTINUE", "STOP", "CONTINUE"]
+
+
+@pytest.mark.parametrize("reduction", [1.5, 2, 3, 4])
+def test_what_a_rung_asks_for_is_numpys_percentile_to_the_last_digit_however_many_came_at_once(reduction):
+    random, bracket, recorded = np.random.default_rng(0), SortedBracket(1, 9, reduction, 0), {}
+    assert bracket.cutoff(recorded) is None
+    for number in range(300):
+        recorded[f"t{number}"] = -math.inf if number == 40 else float(np.round(random.normal(), 1 + number % 9))
+        if random.random() < 0.7:
+            with np.errstate(invalid="ignore"):
+                expected = np.nanpercentile(list(recorded.values()), (1 - 1 / reduction) * 100)
+            np.testing.assert_equal(bracket.cutoff(recorded), expected)
+
+
+def test_sorted_rungs_decide_as_rays():
+    random = np.random.default_rng(1)
+    ours = ResumableAsha(Objective("relative_error"), 9, 1, 2)
+    rays = AsyncHyperBandScheduler("epoch", "best_cost", "min", 9, 1, 2)
+    stopped = 0
+    for number in range(60):
+        trial, curve = fake_trial(f"t{number}"), np.minimum.accumulate(random.random(8))
+        ours.on_trial_add(None, trial)
+        rays.on_trial_add(None, trial)
+        for epoch, value in enumerate(curve, 1):
+            decided = ours.on_trial_result(None, trial, {"epoch": epoch, "relative_error": value})
+            assert decided == rays.on_trial_result(None, trial, {"epoch": epoch, "best_cost": value})
+            stopped += decided == "STOP"
+            if decided == "STOP":
+                break
+    assert 20 < stopped < 60
 
 
 def test_a_kind_that_is_easier_does_not_push_another_out():
