@@ -17,13 +17,14 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from core.atomic import new_folder
+from core.device import make_repeatable
 from core.errors import UserError
 from core.names import Precision
 from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
 
 EXTRACTION_BATCH = 16
-_VERSION = 2
+_VERSION = 3
 
 
 class Images(Protocol):
@@ -120,6 +121,7 @@ def _extract(wanted: FrozenActivations, path: Path, progress: Progress | None) -
     features = vgg16_features("cpu")
     features.load_state_dict(wanted.weights.features)
     device, rows = wanted.device, wanted.rows
+    make_repeatable(device)  # as training and the test: with TF32 they would be of other activations
     frozen = features[: BLOCK_ENDS[wanted.blocks]].to(device).to(memory_format=torch.channels_last)
     bf16 = wanted.precision is Precision.BF16
     dtype: Any = np.uint16 if bf16 else np.float32

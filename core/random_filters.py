@@ -33,7 +33,8 @@ def kept_random_weights(
     with other weights needs the same file.
 
     Args:
-        rows: training faces.
+        rows: training faces; the folds of a cross-validation cut through them, so some of the faces that set means and
+            spreads of channels (no label does) validate in one of the folds.
 
     Raises:
         UserError: the cache cannot be written.

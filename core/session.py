@@ -100,14 +100,15 @@ class Session:
         train_loss = self._train()
         predictions = self.validate()
         scores = score(predictions, self.truth)
-        if not all(math.isfinite(value) for value in (train_loss, *scores.values())):
+        val_loss = prediction_loss(predictions, self.truth, self.loss)
+        if not all(math.isfinite(value) for value in (train_loss, val_loss, *scores.values())):
             raise DivergedError(f"loss or score not finite in epoch {self.epoch + 1}")
         self.epoch += 1
         self.predictions = predictions
         return {
             "epoch": self.epoch,
             "train_loss": train_loss,
-            "val_loss": prediction_loss(predictions, self.truth, self.loss),
+            "val_loss": val_loss,
             **{f"val_{name}": value for name, value in scores.items()},
             RELATIVE_ERROR: relative_error(scores, self.mean_face_nme_pct),
             "seconds_per_epoch": time.perf_counter() - start,

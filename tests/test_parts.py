@@ -15,6 +15,7 @@ from search_spaces.joint import matters
 from search_spaces.parameter import Choice, Float, ends_of
 from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import space_from_json
+from tune.materials import uses_imagenets_head
 from tune.plan import Plan
 from tune.profile import Profile, settled_space
 from tune.report import print_winners
@@ -147,6 +148,8 @@ def test_what_a_winner_was_given_of_the_parts_stands_among_its_settings(capsys):
         ("heatmap_block", {"architecture": "landmarks", "frozen_blocks": 4, "landmark_head": "heatmap"}, True),
         ("heatmap_block", {"architecture": "landmarks", "frozen_blocks": 4}, False),
         ("dropout", {"architecture": "gender"}, True),
+        ("d_k", {"architecture": "attention"}, True),
+        ("d_k", {"architecture": "attention", "attention": "cbam"}, False),
         ("views", {"architecture": "gender", "flip": True}, False),
         ("views", {"architecture": "gender", "augmentation": 0.5}, True),
     ],
@@ -157,3 +160,38 @@ def test_a_part_matters_where_it_has_an_effect(key, config, expected):
 
 def test_vary_may_be_given_more_than_once():
     assert parser().parse_args(["--vary", "flip", "--vary", "dropout", "d_v"]).vary == ["flip", "dropout", "d_v"]
+
+
+@pytest.mark.parametrize("name", ["attention", "joint"])
+def test_no_size_of_self_attention_varies_where_attention_is_of_another_kind(name):
+    assert "d_k" in settled(name).parameters
+    other = settled(name, attention="se")
+    assert "d_k" not in other.parameters
+    assert settled(name, attention="se", d_k=64).fixed["d_k"] == 64
+
+
+def test_a_grid_over_a_size_without_an_effect_has_one_cell():
+    space = settled("paper_attention", attention="cbam")
+    assert len(space.cells) == 1
+    assert len(settled("paper_attention").cells) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        ("multitask", {}, True),
+        ("multitask", {"head_width": 512}, False),
+        ("attention", {}, False),
+        ("attention", {"attention": "se"}, True),
+        ("joint", {}, True),
+        ("joint", {"architecture": "attention"}, False),
+    ],
+)
+def test_imagenets_head_is_at_hand_where_a_model_could_start_from_it(name, settings, expected):
+    space = settled_space(SPACES[name], Profile.PAPER, settings)
+    assert uses_imagenets_head(Plan(space.to_json(), Profile.PAPER)) == expected
+
+
+def test_attention_that_varies_in_kind_can_start_from_imagenets_head():
+    space = with_parts(settled_space(SPACES["attention"], Profile.PAPER, {}), ["attention"])
+    assert uses_imagenets_head(Plan(space.to_json(), Profile.PAPER))

@@ -93,3 +93,10 @@ def test_flipped_training_on_images_runs_and_differs_from_unflipped(weights):
     plain = session(weights, (part, part), batch_size=8)
     flipped = session(weights, (part, part), batch_size=8, flip=True)
     assert curve(plain, 1)[0]["train_loss"] != curve(flipped, 1)[0]["train_loss"]
+
+
+def test_a_loss_beyond_float32_is_divergence_too_though_all_scores_are_finite(weights, activations, monkeypatch):
+    run = session(weights, activations)
+    monkeypatch.setattr("core.session.prediction_loss", lambda *_: math.inf)
+    with pytest.raises(DivergedError):
+        run.run_epoch()

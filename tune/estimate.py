@@ -51,7 +51,10 @@ def _first(examples: Examples, share: float) -> Examples:
     """So much of a part, with women and men in it."""
     chosen = np.argsort(_turn(examples.gender), kind="stable")[: max(2, round(share * len(examples)))]
     picked = {name: getattr(examples, name)[chosen] for name in ("rows", "landmarks", "gender")}
-    return dataclasses.replace(examples, **picked)
+    views = examples.views
+    if views is not None:
+        views = dataclasses.replace(views, rows=views.rows[chosen], landmarks=views.landmarks[chosen])
+    return dataclasses.replace(examples, **picked, views=views)
 
 
 def _turn(gender: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.folds import fold_faces
 from core.metrics import Truth, baseline_scores
 from core.models import IMAGENET_WIDTH
-from core.names import Architecture, Precision
+from core.names import Architecture, AttentionKind, Precision
 from core.preparation import AUTO, DRAWN, IMAGENET, RANDOM, Inputs, load_faces, load_weights, prepare_inputs
 from core.random_filters import CALIBRATED
 from core.splits import split_faces
@@ -47,6 +47,18 @@ class Place:
     """Whether workers may be on machines that do not have this one's cache."""
     cache_everywhere: Path | None = None
     """The cache folder of all nodes; None for each node's own default."""
+
+
+def uses_imagenets_head(plan: Plan) -> bool:
+    """Whether a model of the space has heads that ImageNet's own could start: as wide, and not behind self-attention.
+
+    Trials of one config must start alike in every space that gives it.
+    """
+    space = plan.search_space()
+    widest = max(int(width) for width in space.values_of("head_width", IMAGENET_WIDTH))
+    kinds = space.values_of("attention", str(AttentionKind.SELF))
+    behind = set(plan.architectures()) == {Architecture.ATTENTION} and set(kinds) == {str(AttentionKind.SELF)}
+    return widest >= IMAGENET_WIDTH and not behind
 
 
 class Materials:
@@ -105,10 +117,7 @@ class Materials:
     def _weights(self, cache: Path, say: Callable[[str], None]) -> Weights:
         """The weights, without ImageNet's own head (half a gigabyte) where no model of the space could use it."""
         weights = load_weights(self.plan.weights, self.faces, self.split, cache, say, Counter)
-        space = self.plan.search_space()
-        widest = max(int(width) for width in space.values_of("head_width", IMAGENET_WIDTH))
-        usable = widest >= IMAGENET_WIDTH and set(self.plan.architectures()) != {Architecture.ATTENTION}
-        return weights if usable else weights.without_head()
+        return weights if uses_imagenets_head(self.plan) else weights.without_head()
 
     def _blocks(self) -> set[int]:
         """Numbers of frozen blocks whose activations are wanted; 0 stands for the faces themselves."""
