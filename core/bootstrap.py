@@ -60,7 +60,7 @@ def twofold_difference(
 
     Row k of both is the same seed. Faces are drawn anew, with replacement, and on them the mean over seeds as other
     seeds might have given it (:func:`as_other_seeds`): to draw among few seeds anew gives an interval that is too
-    narrow, with three of them one that misses the truth in 1 case of 5. With one seed it is about the faces alone.
+    narrow, with three of them one that misses the truth in 1 case of 6. With one seed it is about the faces alone.
     """
     assert a_KN.shape == b_KN.shape, (a_KN.shape, b_KN.shape)
     rng = np.random.default_rng(seed)

@@ -34,6 +34,7 @@ class SortedBracket(_Bracket):
             insort(ordered, value)  # a cost is never NaN
         if not ordered:
             return None
+        # By 100 and back, as Ray asks numpy for percents: the last digit of the share hangs on it.
         place = (len(ordered) - 1) * ((1 - 1 / float(self.rf)) * 100 / 100)
         below, share = math.floor(place), place - math.floor(place)
         low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
