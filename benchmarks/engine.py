@@ -27,7 +27,7 @@ from tune.progress import Progress, clock
 
 COMPARED = ("train_loss", "val_loss", "val_nme_pct")
 ROUNDING = 1e-3  # relative: what float32 in another order comes to after a few epochs at these learning rates
-PEOPLE = {5: 200, 4: 60, 0: 30}  # a whole network trains at some images a second on a CPU
+PEOPLE = {5: 100, 4: 40, 0: 30}  # what lets all four ways end in an hour and a half on two slow cores
 EPOCHS = {5: 3, 4: 2, 0: 1}
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_material_options(parser)
     parser.add_argument("--blocks", type=int, nargs="+", default=[5, 4, 0], choices=range(6))
-    parser.add_argument("--people", type=int, help="faces (default: 200 with 5 frozen blocks, 60 with 4, else 30)")
+    parser.add_argument("--people", type=int, help="faces (default: 100 with 5 frozen blocks, 40 with 4, else 30)")
     parser.add_argument("--epochs", type=int, help="of each trial (default: 3 with 5 frozen blocks, 2 with 4, else 1)")
     parser.add_argument("--repeats", type=int, default=3, help="of the loop and of Tandem (default: %(default)s)")
     parser.add_argument("--peer-repeats", type=int, default=1, help="of (c) and (d) (default: %(default)s)")

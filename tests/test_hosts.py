@@ -44,9 +44,10 @@ def test_every_documented_command_works_on_hosts_of_ones_own(hosts: Network, des
     assert len(trials) == 6
     assert json.loads((run / "search.json").read_text())["workers"]["count"] == 2  # one a node that trains
     # The head trains nothing, and what trains fetched its inputs once: activations, not the faces that no trial reads.
+    # A node whose process starts late may find that the other has trained all six by then.
     cached = [sorted(path.name for path in (host.home / ".cache" / "tandem").rglob("*.npy")) for host in hosts.hosts]
     assert {"activations.npy", "images.npy"} < set(cached[0])
-    assert cached[1:] == [["activations.npy"]] * 2
+    assert sorted(cached[1:]) in ([[], ["activations.npy"]], [["activations.npy"]] * 2)
 
     desk.keep_open(only(commands, "ray dashboard"))
     assert fetched("http://127.0.0.1:8265/api/version")[0] == 401
