@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from core.device import cpu_name
+from core.device import device_at_hand, device_name
 
 
 def machine() -> dict[str, Any]:
     """What a reader needs to compare a number with another."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_name(),
+        "device": device_name(device_at_hand()),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "python": platform.python_version(),

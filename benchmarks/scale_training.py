@@ -49,7 +49,7 @@ def made_up_inputs(inputs: Inputs, path: Path, precision: Precision) -> Inputs:
         out[start : start + BLOCK] = block[: len(out) - start]
     out.flush()
     train, validation = (
-        Part(np.searchsorted(seen, part.rows), part.landmarks, part.gender)
+        Part(np.searchsorted(seen, part.rows), part.landmarks, part.gender, part.person)
         for part in (inputs.train, inputs.validation)
     )
     return Inputs(path, train, validation)

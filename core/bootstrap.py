@@ -1,17 +1,25 @@
-"""How far scores would move with other test faces: 95 % percentile intervals from resampled faces (Efron, 1979)."""
+"""How far scores would move with other test faces: 95 % percentile intervals from resampled faces (Efron, 1979).
+
+Faces of one person are alike: a model that errs on one errs on the others. So it is persons that are drawn, each with
+all of their faces (the cluster bootstrap; Davison and Hinkley, 1997, section 3.8); twenty pictures of somebody are not
+taken for twenty people, which would make intervals too narrow.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from core.metrics import FaceErrors, Floats, Integers, Predictions, Truth, auc, face_errors, relative_error, summary
-from core.names import MAN, RELATIVE_ERROR, WOMAN
+from core.names import RELATIVE_ERROR
 
 INTERVAL = (2.5, 97.5)  # percentiles of the resamples
 
 Estimate = tuple[float, float, float]
 """A value and the two ends of its 95 % interval."""
+
+Drawing = Callable[[np.random.Generator], Integers]
+"""Indices of faces as another sample of people might have brought them, repeats among them."""
 
 
 def bootstrap_scores(
@@ -24,23 +32,26 @@ def bootstrap_scores(
 ) -> dict[str, Estimate]:
     """Every score of a model as mean over ``runs`` (one per training seed) with its interval over faces.
 
-    A resample draws as many women and as many men as there are, with replacement, so that AUC is always defined;
-    all runs are scored on the same resample and averaged. The interval is thus about the choice of faces, for the
-    mean of these runs; the spread over runs is reported apart. With ``mean_face_nme_pct`` (the training mean face
-    on ``truth``) ``relative_error`` is among the scores, its denominator held fixed.
+    A resample draws as many women and as many men as there are, with replacement, so that AUC is always defined
+    (:func:`drawing_faces`); all runs are scored on the same resample and averaged. The interval is thus about the
+    choice of faces, for the mean of these runs; the spread over runs is reported apart. With ``mean_face_nme_pct`` (the
+    training mean face on ``truth``) ``relative_error`` is among the scores, its denominator held fixed.
     """
     rng = np.random.default_rng(seed)
     errors = [face_errors(run, truth) for run in runs]
     point = _mean_scores(errors, mean_face_nme_pct)
+    drawing = drawing_faces(truth.gender, truth.person)
     drawn = np.empty((resamples, len(point)))
     for row in drawn:
-        faces = resampled_faces(truth.gender, rng)
+        faces = drawing(rng)
         row[:] = list(_mean_scores([run.draw(faces) for run in errors], mean_face_nme_pct).values())
     low, high = np.percentile(drawn, INTERVAL, axis=0).tolist()
     return {metric: (value, low[i], high[i]) for i, (metric, value) in enumerate(point.items())}
 
 
-def paired_difference(a_N: Floats, b_N: Floats, *, resamples: int = 2000, seed: int) -> Estimate:
+def paired_difference(
+    a_N: Floats, b_N: Floats, *, resamples: int = 2000, seed: int, person_N: Integers | None = None
+) -> Estimate:
     """Mean of a - b over faces with its interval, both measured on the same faces (say, two models' NME per face).
 
     An interval above 0 says that a is larger on faces like these, beyond the luck of which faces were drawn.
@@ -48,13 +59,20 @@ def paired_difference(a_N: Floats, b_N: Floats, *, resamples: int = 2000, seed: 
     assert a_N.shape == b_N.shape, (a_N.shape, b_N.shape)
     rng = np.random.default_rng(seed)
     difference_N = a_N - b_N
-    means = [difference_N[rng.integers(difference_N.size, size=difference_N.size)].mean() for _ in range(resamples)]
+    drawing = drawing_faces(np.zeros(difference_N.size, np.int64), person_N)
+    means = [difference_N[drawing(rng)].mean() for _ in range(resamples)]
     low, high = np.percentile(means, INTERVAL).tolist()
     return float(difference_N.mean()), low, high
 
 
 def twofold_difference(
-    a_KN: Floats, b_KN: Floats, *, resamples: int = 2000, seed: int, level: float = 0.95
+    a_KN: Floats,
+    b_KN: Floats,
+    *,
+    resamples: int = 2000,
+    seed: int,
+    level: float = 0.95,
+    person_N: Integers | None = None,
 ) -> Estimate:
     """Mean of a - b over K training seeds and N faces, with an interval that covers the choice of both.
 
@@ -65,16 +83,22 @@ def twofold_difference(
     assert a_KN.shape == b_KN.shape, (a_KN.shape, b_KN.shape)
     rng = np.random.default_rng(seed)
     difference_KN = a_KN - b_KN
-    faces = difference_KN.shape[1]
+    drawing = drawing_faces(np.zeros(difference_KN.shape[1], np.int64), person_N)
     drawn = np.empty(resamples)
     for i in range(resamples):
-        drawn[i] = as_other_seeds(difference_KN[:, rng.integers(faces, size=faces)].mean(axis=1), rng)
+        drawn[i] = as_other_seeds(difference_KN[:, drawing(rng)].mean(axis=1), rng)
     low, high = np.percentile(drawn, _ends(level)).tolist()
     return float(difference_KN.mean()), low, high
 
 
 def twofold_auc_difference(
-    a_KN: Floats, b_KN: Floats, gender_N: Integers, *, resamples: int = 2000, seed: int
+    a_KN: Floats,
+    b_KN: Floats,
+    gender_N: Integers,
+    *,
+    resamples: int = 2000,
+    seed: int,
+    person_N: Integers | None = None,
 ) -> Estimate:
     """As :func:`twofold_difference`, of the areas under the ROC curves of margins; as many women and men are drawn."""
     rng = np.random.default_rng(seed)
@@ -83,9 +107,10 @@ def twofold_auc_difference(
         pairs = zip(a_KN[:, faces], b_KN[:, faces], strict=True)
         return np.array([auc(a, gender_N[faces]) - auc(b, gender_N[faces]) for a, b in pairs])
 
+    drawing = drawing_faces(gender_N, person_N)
     drawn = np.empty(resamples)
     for i in range(resamples):
-        drawn[i] = as_other_seeds(gains(resampled_faces(gender_N, rng)), rng)
+        drawn[i] = as_other_seeds(gains(drawing(rng)), rng)
     low, high = np.percentile(drawn, _ends(0.95)).tolist()
     return float(gains(np.arange(len(gender_N))).mean()), low, high
 
@@ -111,10 +136,37 @@ def _ends(level: float) -> tuple[float, float]:
     return 50 * (1 - level), 50 * (1 + level)
 
 
-def resampled_faces(gender_N: Integers, rng: np.random.Generator) -> Integers:
-    """Indices of as many women and as many men as there are, drawn with replacement."""
-    groups = [np.flatnonzero(gender_N == gender) for gender in (WOMAN, MAN)]
-    return np.concatenate([group[rng.integers(group.size, size=group.size)] for group in groups if group.size])
+def drawing_faces(group_N: Integers, person_N: Integers | None = None) -> Drawing:
+    """How faces are drawn: of each group as many persons as it has, with replacement, each with all of their faces.
+
+    Args:
+        group_N: of whom as many are drawn as there are, women and men, so that AUC is always defined.
+        person_N: whose face each is; None: each is another person's.
+    """
+    groups = [_faces_by_person(np.flatnonzero(group_N == group), person_N) for group in np.unique(group_N)]
+
+    def drawing(rng: np.random.Generator) -> Integers:
+        drawn = [(faces, starts, rng.integers(len(starts) - 1, size=len(starts) - 1)) for faces, starts in groups]
+        return np.concatenate([_all_of(faces, starts, persons) for faces, starts, persons in drawn])
+
+    return drawing
+
+
+def _faces_by_person(faces: Integers, person_N: Integers | None) -> tuple[Integers, Integers]:
+    """Faces, those of a person in a row; and where each person's begin, with the end of the last."""
+    if person_N is None:
+        return faces, np.arange(faces.size + 1)
+    _, first, who = np.unique(person_N[faces], return_index=True, return_inverse=True)
+    who = np.argsort(np.argsort(first))[who]  # persons in the order of their first faces: one face each stays as it is
+    return faces[np.argsort(who, kind="stable")], np.concatenate([[0], np.cumsum(np.bincount(who))])
+
+
+def _all_of(faces: Integers, starts: Integers, persons: Integers) -> Integers:
+    """All faces of these persons, one person after another."""
+    counts = starts[persons + 1] - starts[persons]
+    before = np.cumsum(counts) - counts  # faces of the persons before
+    found: Integers = faces[np.arange(counts.sum()) + np.repeat(starts[persons] - before, counts)]
+    return found
 
 
 def _mean_scores(runs: Sequence[FaceErrors], mean_face_nme_pct: float | None) -> dict[str, float]:

@@ -52,7 +52,7 @@ def table_conclusion(number: int, cells: Sequence[Cell], seeds: int, truth: Trut
     errors = {label: [_error(metric, cell, run, truth) for run in cell.runs] for label, cell in whole.items()}
     keys, table = CHOICES[number], published_table(number)
     published = {cell_label([row[key] for key in keys]): float(row[metric]) for row in table.to_dict("records")}
-    return best_of_table(claim, measure, claimed, errors, published)
+    return best_of_table(claim, measure, claimed, errors, published, truth.person)
 
 
 def _error(metric: str, cell: Cell, run: Predictions, truth: Truth) -> Floats:
@@ -77,7 +77,8 @@ def model_conclusions(tested: Mapping[str, Mapping[int, Predictions]], truth: Tr
         if not seeds:
             return unmeasured(claim, measure)
         runs = [[gender_margin(_known(tested[one][k].gender_logits)) for k in seeds] for one in (better, worse)]
-        return larger_auc(claim, measure, runs[0], runs[1], truth.gender, worse, _paper("gender_auc", better, worse))
+        paper = _paper("gender_auc", better, worse)
+        return larger_auc(claim, measure, runs[0], runs[1], truth.gender, worse, paper, truth.person)
 
     def nme(claim: str, better: str, worse: str) -> Conclusion:
         measure, seeds = f"{NME}, {TEST}", shared(better, worse)
@@ -85,7 +86,8 @@ def model_conclusions(tested: Mapping[str, Mapping[int, Predictions]], truth: Tr
             return unmeasured(claim, measure)
         true = truth.landmarks
         runs = [[nme_per_face_pct(_known(tested[one][k].landmarks), true) for k in seeds] for one in (better, worse)]
-        return lower_error(claim, measure, runs[0], runs[1], worse, -_paper("nme_pct", better, worse))
+        paper = -_paper("nme_pct", better, worse)
+        return lower_error(claim, measure, runs[0], runs[1], worse, paper, truth.person)
 
     gender, landmarks, multitask, attention = Architecture
     return [

@@ -34,7 +34,7 @@ class Conclusion:
     seeds: int
     """0 where the claim could not be measured."""
     difference: Estimate
-    """To the best rival on our seeds, in the claim's favour if above 0; 95 % interval, among all rivals at once."""
+    """To the rival on which the verdict hangs, in the claim's favour if above 0; 95 %, among all rivals at once."""
     paper: float
     """The same difference in the paper's tables."""
     verdict: str
@@ -46,16 +46,23 @@ def unmeasured(claim: str, measure: str) -> Conclusion:
 
 
 def best_of_table(
-    claim: str, measure: str, claimed: str, errors: Mapping[str, Sequence[Floats]], published: Mapping[str, float]
+    claim: str,
+    measure: str,
+    claimed: str,
+    errors: Mapping[str, Sequence[Floats]],
+    published: Mapping[str, float],
+    person_N: Integers | None = None,
 ) -> Conclusion:
     """That ``claimed`` has the smallest mean error of all rows.
 
     The best of several rivals is partly the luckiest, so the intervals of all differences are those that hold
-    together in 95 % of cases (Bonferroni). Supported: all of them lie above 0; reversed: one lies below.
+    together in 95 % of cases (Bonferroni). Supported: all of them lie above 0; reversed: one lies below. The rival that
+    is told is the one that this hangs on: whose interval ends lowest if reversed, else whose begins lowest.
 
     Args:
         errors: for each row an array (N,) for each seed, the same number of seeds for all.
         published: the paper's mean error of each row.
+        person_N: whose face each is; None: each is another person's.
     """
     means = {name: [float(run.mean()) for run in runs] for name, runs in errors.items()}
     others = [name for name in errors if name != claimed]
@@ -64,20 +71,30 @@ def best_of_table(
     level = 1 - 0.05 / len(others)
     ours = np.stack(errors[claimed])
     leads = {
-        name: twofold_difference(np.stack(errors[name]), ours, resamples=RESAMPLES, seed=SEED, level=level)
+        name: twofold_difference(
+            np.stack(errors[name]), ours, resamples=RESAMPLES, seed=SEED, level=level, person_N=person_N
+        )
         for name in others
     }
-    rival = min(others, key=lambda name: leads[name][0])
+    verdict = _verdict(list(leads.values()), seeds)
+    end = 2 if verdict == REVERSED else 1
+    rival = min(others, key=lambda name: leads[name][end])
     paper = published[rival] - published[claimed]
-    return Conclusion(claim, measure, rival, held, seeds, leads[rival], paper, _verdict(list(leads.values()), seeds))
+    return Conclusion(claim, measure, rival, held, seeds, leads[rival], paper, verdict)
 
 
 def lower_error(
-    claim: str, measure: str, better: Sequence[Floats], worse: Sequence[Floats], rival: str, paper: float
+    claim: str,
+    measure: str,
+    better: Sequence[Floats],
+    worse: Sequence[Floats],
+    rival: str,
+    paper: float,
+    person_N: Integers | None = None,
 ) -> Conclusion:
     """That one model's mean error is smaller than another's, seed by seed."""
     held = sum(bool(one.mean() < other.mean()) for one, other in zip(better, worse, strict=True))
-    lead = twofold_difference(np.stack(worse), np.stack(better), resamples=RESAMPLES, seed=SEED)
+    lead = twofold_difference(np.stack(worse), np.stack(better), resamples=RESAMPLES, seed=SEED, person_N=person_N)
     return Conclusion(claim, measure, rival, held, len(better), lead, paper, _verdict([lead], len(better)))
 
 
@@ -89,10 +106,13 @@ def larger_auc(
     gender_N: Integers,
     rival: str,
     paper: float,
+    person_N: Integers | None = None,
 ) -> Conclusion:
     """That one model's area under the ROC curve is larger; ``better`` and ``worse`` hold margins (N,), one a seed."""
     held = sum(auc(one, gender_N) > auc(other, gender_N) for one, other in zip(better, worse, strict=True))
-    lead = twofold_auc_difference(np.stack(better), np.stack(worse), gender_N, resamples=RESAMPLES, seed=SEED)
+    lead = twofold_auc_difference(
+        np.stack(better), np.stack(worse), gender_N, resamples=RESAMPLES, seed=SEED, person_N=person_N
+    )
     return Conclusion(claim, measure, rival, held, len(better), lead, paper, _verdict([lead], len(better)))
 
 

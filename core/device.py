@@ -29,6 +29,11 @@ def cpu_name() -> str:
     return str(capabilities.get("cpu_name") or platform.processor() or platform.machine())
 
 
+def device_name(device: torch.device) -> str:
+    """Of the GPU, or of the processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+
+
 def bf16_speedup() -> float:
     """How many times faster this CPU convolves in bfloat16 than in float32.
 

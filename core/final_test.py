@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.bench import Bench
 from core.bootstrap import Estimate, bootstrap_scores, paired_difference
+from core.device import device_name
 from core.faces import Faces
 from core.metrics import (
     Floats,
@@ -66,6 +67,8 @@ class TestResult:
     tested: list[Tested] = field(default_factory=list)
     knowing_nothing: Predictions = field(default_factory=Predictions)
     """The training mean face and share of men, whose scores ``baseline`` are."""
+    device: str = ""
+    """On what the time of an inference was measured."""
 
 
 def run_test(
@@ -88,16 +91,17 @@ def run_test(
         UserError: a winner's weights are missing or damaged.
     """
     bench = Bench(faces, split, backbone, device, cache, report)
-    return scored_test([(winner, *bench.run(winner)) for winner in winners], faces, split, report)
+    measured = [(winner, *bench.run(winner)) for winner in winners]
+    return scored_test(measured, device_name(device), faces, split, report)
 
 
 Measured = tuple[Winner, list[Predictions], float]
 """A winner, its predictions for the test faces (one a seed), and the milliseconds that it takes for a face."""
 
 
-def scored_test(measured: Sequence[Measured], faces: Faces, split: Split, report: Reporter) -> TestResult:
-    """The scores of what was predicted, beside those of knowing nothing."""
-    truth = Truth(faces.gender[split.test], faces.landmarks[split.test])
+def scored_test(measured: Sequence[Measured], device: str, faces: Faces, split: Split, report: Reporter) -> TestResult:
+    """The scores of what was predicted on a device of this name, beside those of knowing nothing."""
+    truth = Truth(faces.gender[split.test], faces.landmarks[split.test], faces.identity[split.test])
     train = Truth(faces.gender[split.train], faces.landmarks[split.train])
     knowing_nothing = baseline_predictions(train, len(split.test))
     assert knowing_nothing.landmarks is not None
@@ -105,7 +109,7 @@ def scored_test(measured: Sequence[Measured], faces: Faces, split: Split, report
     report(f"{MEAN_FACE}: intervals")
     baseline = _estimates([knowing_nothing], truth, mean_face_N)
     files = [str(faces.file[index]) for index in split.test]
-    result = TestResult(truth, faces.images, split.test, files, baseline, knowing_nothing=knowing_nothing)
+    result = TestResult(truth, faces.images, split.test, files, baseline, [], knowing_nothing, device)
     for winner, runs, milliseconds in measured:
         report(f"{winner.label}: intervals")
         result.tested.append(scored(winner, runs, milliseconds, truth, mean_face_N))
@@ -128,7 +132,8 @@ def scored(
     tested = Tested(winner, runs, estimates, spread, milliseconds, singly)
     errors = [nme_per_face_pct(run.landmarks, truth.landmarks) for run in runs if run.landmarks is not None]
     if errors:
-        tested.gain = paired_difference(mean_face_nme_pct_N, np.mean(errors, axis=0), seed=BOOTSTRAP_SEED)
+        ours_N = np.mean(errors, axis=0)
+        tested.gain = paired_difference(mean_face_nme_pct_N, ours_N, seed=BOOTSTRAP_SEED, person_N=truth.person)
     return tested
 
 

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.atomic import write_text
 from core.errors import UserError
@@ -14,17 +16,25 @@ from core.winner import Winner
 LIST = "measured.json"
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What a test measured, and on what device."""
+
+    measured: list[Measured]
+    device: str
+
+
 def keep_test(folder: Path, result: TestResult) -> None:
     """Write the predictions of every winner and seed, and last of all the list that says they are complete."""
     listed = {}
     for one in result.tested:
         for number, run in zip(one.winner.replicates, one.runs, strict=True):
             write_predictions(_place(folder, one.winner, number), run)
-        listed[one.winner.label] = {"replicates": list(one.winner.replicates), "inference_ms": one.inference_ms}
+        listed[one.winner.label] = {**_who(one.winner), "inference_ms": one.inference_ms, "device": result.device}
     write_text(folder / LIST, json.dumps(listed, indent=2) + "\n")
 
 
-def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> list[Measured] | None:
+def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> Kept | None:
     """What :func:`keep_test` left of just these winners and seeds and so many faces; None if it did not come to that.
 
     Raises:
@@ -35,17 +45,24 @@ def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> list[Measu
         return None
     listed = read_json(path)
     try:
-        seeds = {label: one["replicates"] for label, one in listed.items()}
+        who = {label: {"trial": one.get("trial"), "replicates": one["replicates"]} for label, one in listed.items()}
         times = {label: float(one["inference_ms"]) for label, one in listed.items()}
+        devices = [str(one.get("device", "an unknown device")) for one in listed.values()]
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: not the list of what a test measured") from None
-    if {winner.label: list(winner.replicates) for winner in winners} != seeds:
+    if {winner.label: _who(winner) for winner in winners} != who:
         return None
     measured = []
     for winner in winners:
         runs = [read_predictions(_place(folder, winner, number), faces) for number in winner.replicates]
         measured.append((winner, runs, times[winner.label]))
-    return measured
+    return Kept(measured, devices[0])
+
+
+def _who(winner: Winner) -> dict[str, Any]:
+    """What tells a winner from another one of the same label."""
+    trial = winner.row.get("trial")
+    return {"trial": None if trial is None else int(trial), "replicates": list(winner.replicates)}
 
 
 def _place(folder: Path, winner: Winner, number: int) -> Path:

@@ -23,7 +23,8 @@ FAILURE_PCT = 10.0  # a landmark or a face fails beyond this error (equation 16,
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is known of N faces: gender (N,) as 0 woman or 1 man, landmarks (N, 5, 2) in crop pixels.
+    """What is known of N faces: gender (N,) as 0 woman or 1 man, landmarks (N, 5, 2) in crop pixels, and of whom each
+    is, ``person`` (N,), any numbers; None if each is of another person.
 
     Raises:
         ValueError: no faces, or a face whose eyes coincide, so that no error can be put in proportion to it.
@@ -31,8 +32,10 @@ class Truth:
 
     gender: Integers
     landmarks: Floats
+    person: Integers | None = None
 
     def __post_init__(self) -> None:
+        assert self.person is None or self.person.shape == self.gender.shape, self.person
         assert self.landmarks.shape == (len(self.gender), 5, 2), self.landmarks.shape
         if not len(self.gender):
             raise ValueError("the truth must have at least one face, got 0")
@@ -54,18 +57,22 @@ class FaceErrors:
     """What every score is made of, face by face, so that a bootstrap can draw faces without starting over.
 
     ``margin`` (N,) is the logit of man minus that of woman, ``l1`` (N,) the mean absolute error as a fraction of the
-    crop's side, ``distance_pct`` (N, 5) how far each landmark is off in percent of the inter-ocular distance.
+    crop's side, ``distance_pct`` (N, 5) how far each landmark is off in percent of the inter-ocular distance, and
+    ``person`` that of :class:`Truth`.
     """
 
     gender: Integers
     margin: Floats | None
     l1: Floats | None
     distance_pct: Floats | None
+    person: Integers | None = None
 
     def draw(self, faces: Integers) -> "FaceErrors":
         """The errors of the faces with these indices, repeats allowed."""
         parts = (self.margin, self.l1, self.distance_pct)
-        return FaceErrors(self.gender[faces], *(None if part is None else part[faces] for part in parts))
+        margin, l1, distances = (None if part is None else part[faces] for part in parts)
+        person = None if self.person is None else self.person[faces]
+        return FaceErrors(self.gender[faces], margin, l1, distances, person)
 
 
 def face_errors(predictions: Predictions, truth: Truth) -> FaceErrors:
@@ -78,7 +85,7 @@ def face_errors(predictions: Predictions, truth: Truth) -> FaceErrors:
         assert predictions.landmarks.shape == truth.landmarks.shape, predictions.landmarks.shape
         l1 = np.abs(predictions.landmarks.astype(np.float64) - truth.landmarks).mean(axis=(1, 2)) / CROP
         distances = distance_pct(predictions.landmarks, truth.landmarks)
-    return FaceErrors(truth.gender, margin, l1, distances)
+    return FaceErrors(truth.gender, margin, l1, distances, truth.person)
 
 
 def score(predictions: Predictions, truth: Truth) -> dict[str, float]:

@@ -12,7 +12,7 @@ from core.names import AREA99, MEAN_FACE, TASK_METRICS, Task
 from core.page import embedded, render
 from core.published import published_steps
 from core.replication import BESIDE, CHOICES, paper_metrics
-from core.report import HEADS
+from core.report import HEADS, is_small_loss, number
 
 TITLES = {
     1: "Table I: optimisers, single-task gender, validation",
@@ -118,7 +118,10 @@ def _key(value: Any) -> str:
 def _cell(name: str, row: Mapping[Any, Any], digits: int) -> dict[str, str]:
     def text(key: str) -> str:
         value = row.get(key)
-        return "-" if value is None or pd.isna(value) else f"{value:.{digits}f}"
+        if value is None or pd.isna(value):
+            return "-"
+        papers = key.startswith("paper_")  # as it is printed there
+        return number(name, value) if is_small_loss(name, value) and not papers else f"{value:.{digits}f}"
 
     value, spread, low, high, paper = (text(key) for key in (name, *(f"{name}_{s}" for s in ENDS), f"paper_{name}"))
     inside = row.get(f"paper_{name}_inside")

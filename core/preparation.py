@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from core.augmentation import Augmentation, ChangedFaces
 from core.examples import Examples, Views
 from core.faces import Faces, load_celeba_faces, load_drawn_faces
 from core.folds import Folds
+from core.metrics import Truth
 from core.names import Precision
 from core.random_filters import kept_random_weights
 from core.splits import Split
@@ -32,6 +34,12 @@ def load_faces(data: str, drawn_faces: int, drawn_seed: int, cache: Path, report
     if data == DRAWN:
         return load_drawn_faces(drawn_faces, drawn_seed, cache, report("drawing faces"))
     return load_celeba_faces(Path(data), cache, report("decoding faces"))
+
+
+def told_source(plan: Mapping[str, Any]) -> str:
+    """Where the faces of a recorded plan come from, in words."""
+    data = str(plan.get("data", DRAWN))  # without it a plan draws its faces
+    return "drawn faces" if data == DRAWN else f"faces of {Path(data).absolute().name}"
 
 
 def load_weights(weights: str, faces: Faces, split: Split, cache: Path, say: Say, report: Reporter) -> Weights:
@@ -69,6 +77,13 @@ class Part:
     landmarks: NDArray[np.float32]
     """(N, 5, 2), crop pixels."""
     gender: NDArray[np.int64]
+    person: NDArray[np.int64]
+    """Of whom each face is; faces without an identity file have a person each."""
+
+    @property
+    def truth(self) -> Truth:
+        """What is true of them."""
+        return Truth(self.gender, self.landmarks, self.person)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +217,7 @@ def prepare_inputs(
     _compute([*plain.values(), *of_views], report)
 
     def part(rows: NDArray[np.int64], indices: NDArray[np.int64]) -> Part:
-        return Part(rows, faces.landmarks[indices], faces.gender[indices])
+        return Part(rows, faces.landmarks[indices], faces.gender[indices], faces.identity[indices])
 
     def inputs(path: Path, rows_of: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Inputs:
         folded = tuple((part(rows_of(train), train), part(rows_of(val), val)) for train, val in folds)

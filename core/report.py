@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from core.bootstrap import Estimate
@@ -12,6 +13,7 @@ from core.final_test import Tested, TestResult
 from core.front import PLAIN, Front, paper_standing
 from core.names import AREA99, MAN, MEAN_FACE
 from core.page import embedded, render
+from core.preparation import told_source
 from core.published import published_table
 
 HEADS = {
@@ -36,6 +38,7 @@ GENDER = ("gender_auc", "gender_accuracy", "gender_precision", "gender_recall", 
 LANDMARKS = ("nme_pct", "nme_std_pct", "fr10_pct", "fr10_face_pct", "ced_auc100", "ced_auc10", "landmark_l1")
 BOTH = ("relative_error", "loss")
 CERTAINTY = 0.95
+SMALL = 0.01
 
 Row = dict[str, Any]
 """A row of a table: ``name``, ``kind`` (ours, baseline or paper) and ``cells``."""
@@ -66,7 +69,7 @@ def write_report(
         "report.html",
         name=path.parent.parent.name,
         **_faces(result),
-        source=Path(str(search["plan"]["data"])).name,
+        source=told_source(search["plan"]),
         weights=Path(search.get("weights", "unknown")).name,
         when=search["tested"],
         device=search["test_device"],
@@ -86,23 +89,32 @@ def write_report(
 
 def _faces(result: TestResult) -> dict[str, Any]:
     men, faces = int((result.truth.gender == MAN).sum()), len(result.truth.gender)
-    unseen = number("_pct", 100 * unseen_share(faces))
-    return {"test_faces": faces, "women": faces - men, "men": men, "faces": len(result.images), "unseen_pct": unseen}
+    people = faces if result.truth.person is None else len(np.unique(result.truth.person))
+    unseen = number("_pct", 100 * unseen_share(people))
+    counted = {"test_faces": faces, "people": people, "women": faces - men, "men": men, "faces": len(result.images)}
+    return {**counted, "unseen_pct": unseen}
 
 
 def number(name: str, value: Any) -> str:
     """A score with as many digits as it deserves; a dash where there is none."""
     if value is None or pd.isna(value):
         return "-"
+    if is_small_loss(name, value):
+        return f"{value:.3g}"
     return f"{value:.2f}" if name.endswith(("_pct", "_ms")) else f"{value:.4f}"
 
 
-def unseen_share(faces: int) -> float:
-    """The largest share of wrong faces with which ``faces`` right ones in a row are not yet a 5 % surprise.
+def is_small_loss(name: str, value: float) -> bool:
+    """Whether four decimal places would show too little: squared errors of a fraction of the crop are some 0.0001."""
+    return name == "loss" and abs(value) < SMALL
 
-    The one-sided 95 % bound of Clopper and Pearson (1934) for none wrong: (1 - share)^faces = 0.05.
+
+def unseen_share(seen: int) -> float:
+    """The largest share of wrong faces (or people) with which ``seen`` right ones in a row are not yet a 5 % surprise.
+
+    The one-sided 95 % bound of Clopper and Pearson (1934) for none wrong: (1 - share)^seen = 0.05.
     """
-    return 1 - float((1 - CERTAINTY) ** (1 / faces))
+    return 1 - float((1 - CERTAINTY) ** (1 / seen))
 
 
 def _table(title: str, names: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
@@ -154,6 +166,8 @@ def _gain(tested: Tested) -> str:
     assert tested.gain is not None
     value, low, high = tested.gain
     verdict = "better than the mean face" if low > 0 else "not surely better than the mean face"
+    if high < 0:
+        verdict = "worse than the mean face"
     return (
         f"{tested.winner.label}: the mean face's NME minus this model's, face by face, is {value:.2f} points "
         f"(95 % interval {low:.2f} to {high:.2f}): {verdict}."

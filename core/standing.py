@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from core.bootstrap import resampled_faces, seed_weights
+from core.bootstrap import drawing_faces, seed_weights
 from core.metrics import FaceErrors, Floats, Integers, cross_entropy, relative_error, summary
 from core.names import RELATIVE_ERROR
 from core.pareto import front_rank
@@ -66,18 +66,18 @@ def chances_over_seeds(
 ) -> list[float]:
     """For each model the share of resamples in which its mean cost over seeds is the lowest; they add up to 1.
 
-    A resample draws as many women and as many men as there are, the same ones for all models, and what another choice
-    of seeds might have given (:func:`might_be`). With one seed a chance is about the faces alone.
+    A resample draws as many women and as many men as there are, each with all of their faces, the same for all models;
+    and what another choice of seeds might have given (:func:`might_be`). With one seed a chance is about faces alone.
 
     Args:
         models: of each model the errors of every training, all on the same faces.
     """
     random = np.random.default_rng(seed)
-    gender = models[0][0].gender
+    drawing = drawing_faces(models[0][0].gender, models[0][0].person)
     costs_of = [[cost(errors) for errors in runs] for runs in models]
 
     def resample() -> list[float]:
-        faces = resampled_faces(gender, random)
+        faces = drawing(random)
         return might_be([np.array([cost_of(faces) for cost_of in runs]) for runs in costs_of], random)
 
     return _shares(resample, resamples, len(models), report)
@@ -99,11 +99,11 @@ def front_chances_over_seeds(
         costs: of the two goals.
     """
     random = np.random.default_rng(seed)
-    gender = models[0][0].gender
+    drawing = drawing_faces(models[0][0].gender, models[0][0].person)
     costs_of = [[[cost(errors) for errors in runs] for runs in models] for cost in costs]
     on_front = np.zeros(len(models))
     for done in range(resamples):
-        faces = resampled_faces(gender, random)
+        faces = drawing(random)
         drawn = [np.array([cost_of(faces) for cost_of in runs]) for goal in costs_of for runs in goal]
         points = np.reshape(might_be(drawn, random), (2, len(models))).T
         on_front += front_rank(points) == 1

@@ -13,7 +13,6 @@ from typing import Any
 
 import matplotlib.image
 import pandas as pd
-import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from core.atomic import write_text
@@ -21,15 +20,17 @@ from core.cache_folder import default_cache
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.faces import Faces
-from core.final_test import TestResult, predictions_table, run_test, scores_table
+from core.final_test import TestResult, predictions_table, run_test, scored_test, scores_table
 from core.front import Front, read_front
 from core.front_figure import CAPTION, front_figure
 from core.gallery import write_figures
 from core.importance_figure import importance_figures
 from core.importance_table import read_importance, sentences
+from core.kept_test import keep_test, kept_test
 from core.looks import save_figures
 from core.names import PARETO
-from core.openings import opened_elsewhere, record_opening
+from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
+from core.patience import Patience
 from core.preparation import load_faces
 from core.report import number, write_report
 from core.run_folder import RunFolder
@@ -39,6 +40,7 @@ from core.winner import check_weights, read_backbone, read_winners
 from tune.plan import plan_from_json
 from tune.progress import Counter, Progress, clock, say
 
+REPORT = "report.html"
 SHOWN = ("gender_auc", "gender_accuracy", "nme_pct", "fr10_pct", "relative_error")
 
 
@@ -85,12 +87,19 @@ def main() -> None:
             check_weights(winners, backbone, doing)
             device = device_at_hand()
             make_repeatable(device)  # as in training
-            before, others = open_test(run, search)
-            result = run_test(winners, backbone, faces, split, device, arguments.cache, doing)
+            Patience(say)(lambda: run.fetch(run.test.name), run.path)
+            # What a test that was cut off has predicted, before anybody saw a score, is as good as new.
+            kept = None if (run.test / REPORT).is_file() else kept_test(run.test, winners, len(split.test))
+            before, others = open_test(run, search, again=kept is not None)
+            if kept is None:
+                result = run_test(winners, backbone, faces, split, device, arguments.cache, doing)
+                keep_test(run.test, result)
+            else:
+                result = scored_test(kept.measured, kept.device, faces, split, doing)
             table = scores_table(result)
             write_text(run.test / "scores.csv", table.to_csv(index=False))
             write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
-            report = write_page(run, search, result, front, (before, others), importance, device, doing)
+            report = write_page(run, search, result, front, (before, others), importance, doing)
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
     print_scores(table)
     print(f"report: {report}")
@@ -109,10 +118,19 @@ def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache:
     return faces, split
 
 
-def open_test(run: RunFolder, search: dict[str, Any]) -> tuple[list[str], dict[str, list[str]]]:
-    """Record that the test split is opened; when this run had opened it before, and when others had."""
+def open_test(run: RunFolder, search: dict[str, Any], again: bool) -> tuple[list[str], dict[str, list[str]]]:
+    """Record that the test split is opened; when this run had opened it before, and when others had.
+
+    Args:
+        again: the last opening is gone on with.
+    """
     others = opened_elsewhere(run, search)
-    before = record_opening(run)
+    if again:
+        *before, last = opened_dates(run) or [UNKNOWN_DATE]
+        say(f"going on with the test of {last}, which was cut off")
+    else:
+        before = record_opening(run)
+        (run.test / REPORT).unlink(missing_ok=True)  # written last: it says that all else is there
     if before:
         say(f"note: the test split of this run has been opened before: {', '.join(before)}")
     for name, dates in others.items():
@@ -127,7 +145,6 @@ def write_page(
     front: Front | None,
     openings: tuple[list[str], dict[str, list[str]]],
     importance: pd.DataFrame,
-    device: torch.device,
     doing: Doing,
 ) -> Path:
     """Figures, report and TensorBoard's copies of the figures; where the report is."""
@@ -135,8 +152,8 @@ def write_page(
     figures = write_figures(run.test / "figures", result)
     mattered = (sentences(importance), importance_figures(importance, run.test / "figures"))
     search["tested"] = pd.Timestamp.now("UTC").strftime("%Y-%m-%d %H:%M UTC")
-    search["test_device"] = torch.cuda.get_device_name() if device.type == "cuda" else "a CPU"
-    report = run.test / "report.html"
+    search["test_device"] = result.device
+    report = run.test / REPORT
     drawn = None
     if front is not None:
         drawn = front, save_figures(run.test / "figures", {"front": (front_figure(front), CAPTION)})

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from core.bootstrap import bootstrap_scores, paired_difference, twofold_auc_difference, twofold_difference
+from core.bootstrap import (
+    bootstrap_scores,
+    drawing_faces,
+    paired_difference,
+    twofold_auc_difference,
+    twofold_difference,
+)
 from core.metrics import Predictions, Truth, score
 from core.names import GENDER_METRICS, LANDMARK_METRICS
 
@@ -147,3 +153,69 @@ def test_a_difference_that_all_seeds_share_is_of_the_faces_alone() -> None:
     _, low, high = twofold_difference(np.tile(ours, (3, 1)), np.tile(theirs, (3, 1)), seed=0)
     _, one_low, one_high = paired_difference(ours, theirs, seed=1)
     assert (low, high) == pytest.approx((one_low, one_high), abs=0.1)
+
+
+def test_persons_are_drawn_with_all_of_their_faces_as_many_of_each_gender_as_there_are() -> None:
+    gender = np.array([0, 0, 0, 1, 1, 1, 1, 0])
+    person = np.array([5, 2, 5, 9, 9, 9, 3, 2])
+    of_person = {5: [0, 2], 2: [1, 7], 9: [3, 4, 5], 3: [6]}
+    drawing, rng = drawing_faces(gender, person), np.random.default_rng(0)
+    seen = set()
+    for _ in range(50):
+        faces = drawing(rng).tolist()
+        who = []
+        while faces:
+            who.append(int(person[faces[0]]))
+            assert faces[: len(of_person[who[-1]])] == of_person[who[-1]]
+            faces = faces[len(of_person[who[-1]]) :]
+        assert [one in (5, 2) for one in who] == [True, True, False, False]
+        seen.add(tuple(who))
+    assert len(seen) > 8
+
+
+def test_where_each_face_is_another_persons_nothing_is_otherwise_than_without_persons() -> None:
+    predictions, truth = drawn(3)
+    named = Truth(truth.gender, truth.landmarks, np.random.default_rng(0).permutation(40) + 7)
+    plain, found = (bootstrap_scores([predictions], one, resamples=50, seed=0) for one in (truth, named))
+    assert found == plain
+
+
+def test_more_pictures_of_the_same_people_narrow_no_interval() -> None:
+    """The oracle: faces that are copies of one another say nothing new."""
+    (first, truth), (second, _) = drawn(4), drawn(5)
+    person = np.tile(np.arange(40), 6)
+    many = Truth(truth.gender[person], truth.landmarks[person], person)
+    copies = [Predictions(one.gender_logits[person], one.landmarks[person]) for one in (first, second)]
+    few = bootstrap_scores([first, second], truth, resamples=60, seed=0)
+    found = bootstrap_scores(copies, many, resamples=60, seed=0)
+    assert found.keys() == few.keys()
+    for name, estimate in found.items():
+        assert estimate == pytest.approx(few[name], rel=1e-9), name
+    rng = np.random.default_rng(6)
+    a, b = rng.normal(8, 2, (3, 40)), rng.normal(8.5, 2, (3, 40))
+    settings = {"resamples": 60, "seed": 0}
+    assert twofold_difference(a[:, person], b[:, person], person_N=person, **settings) == pytest.approx(
+        twofold_difference(a, b, **settings)
+    )
+    assert paired_difference(a[0][person], b[0][person], person_N=person, **settings) == pytest.approx(
+        paired_difference(a[0], b[0], **settings)
+    )
+    assert twofold_auc_difference(
+        a[:, person], b[:, person], truth.gender[person], person_N=person, **settings
+    ) == pytest.approx(twofold_auc_difference(a, b, truth.gender, **settings))
+
+
+def test_an_interval_over_persons_covers_the_truth_as_often_as_it_says_and_one_over_their_faces_does_not() -> None:
+    """Forty persons with up to ten faces each; most of the difference is the person's, and the truth is 0."""
+    rng = np.random.default_rng(8)
+    covered = {True: 0, False: 0}
+    for experiment in range(200):
+        person = np.repeat(np.arange(40), rng.integers(1, 11, 40))
+        a = rng.normal(0, 1, 40)[person] + rng.normal(0, 0.5, person.size)
+        for told in covered:
+            _, low, high = paired_difference(
+                a, np.zeros_like(a), resamples=200, seed=experiment, person_N=person if told else None
+            )
+            covered[told] += low <= 0 <= high
+    assert 0.88 <= covered[True] / 200 <= 0.99
+    assert covered[False] / 200 <= 0.75

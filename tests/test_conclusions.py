@@ -25,6 +25,19 @@ def test_a_claim_is_counted_seed_by_seed():
     assert (found.held, found.seeds) == (2, 3)
 
 
+def test_the_rival_that_is_told_is_the_one_that_the_verdict_hangs_on():
+    """A noisy row that is better on average cannot be told from the choice; one a little better on every face can."""
+    noisy = [FACE + 1 - 4, FACE + 1 + 1, FACE + 1 - 3]
+    errors = {"a": [FACE + 1] * 3, "noisy": noisy, "sure": [FACE + 0.5 + 0.01 * NOISE] * 3}
+    behind = best_of_table("a is best", "NME", "a", errors, dict.fromkeys(errors, 1.0))
+    assert (behind.rival, behind.verdict) == ("sure", REVERSED)
+    assert behind.difference[2] < 0
+    errors = {"a": [FACE] * 3, "noisy": [FACE + 4, FACE - 1, FACE + 3], "sure": [FACE + 0.5 + 0.01 * NOISE] * 3}
+    ahead = best_of_table("a is best", "NME", "a", errors, dict.fromkeys(errors, 1.0))
+    assert (ahead.rival, ahead.verdict) == ("noisy", UNDECIDED)
+    assert ahead.difference[1] < 0 < ahead.difference[2]
+
+
 def test_equal_rows_are_seldom_reversed_though_the_best_of_four_rivals_is_picked():
     """Five rows of the same error, with noise of seeds and faces as large as seen: 1 in 20 at most in the long run."""
     reversed_, supported = 0, 0

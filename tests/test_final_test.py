@@ -198,6 +198,27 @@ def test_the_script_leaves_all_that_is_promised_and_is_told_from_inside_the_run(
     assert len(json.loads((run.test / "opened.json").read_text())) == 2
 
 
+@pytest.mark.slow
+def test_a_test_that_is_cut_off_while_it_draws_is_gone_on_with_and_counts_once(
+    run: RunFolder, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise UserError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("core.gallery.write_figures", full)
+        assert script(patch, run.path, "--cache", cache) == 2
+    scores = pd.read_csv(run.test / "scores.csv")
+    assert "predicting 4 faces" in capsys.readouterr().out
+    assert script(monkeypatch, run.path, "--cache", cache) == 0
+    out = capsys.readouterr().out
+    assert "going on with the test of 20" in out
+    assert "predicting" not in out
+    assert len(json.loads((run.test / "opened.json").read_text())) == 1
+    pd.testing.assert_frame_equal(pd.read_csv(run.test / "scores.csv"), scores)
+    assert "opened before" not in (run.test / "report.html").read_text()
+
+
 def change_split(run: RunFolder) -> None:
     """Two faces change places."""
     content = run.split.read_text()

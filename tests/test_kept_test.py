@@ -14,24 +14,29 @@ TRUTH = Truth(GENDER, np.tile(FACE, (6, 1, 1)))
 def result_of(*winners):
     runs = [made_predictions(TRUTH.landmarks, GENDER, shift) for shift in (1.0, 2.0)]
     tested = [final_test.Tested(winner, runs, {}, {}, 12.5) for winner in winners]
-    return final_test.TestResult(TRUTH, np.zeros((6, 3, 224, 224), np.uint8), np.arange(6), list("abcdef"), {}, tested)
+    images = np.zeros((6, 3, 224, 224), np.uint8)
+    return final_test.TestResult(TRUTH, images, np.arange(6), list("abcdef"), {}, tested, device="a machine")
 
 
 def test_what_was_measured_comes_back_in_the_order_of_winners_and_seeds(tmp_path):
     winners = [made_winner("multitask"), made_winner("attention", architecture="attention")]
     keep_test(tmp_path, result_of(*winners))
     found = kept_test(tmp_path, winners[::-1], 6)
-    assert [winner.label for winner, _, _ in found] == ["attention", "multitask"]
-    for _, runs, milliseconds in found:
+    assert found.device == "a machine"
+    assert [winner.label for winner, _, _ in found.measured] == ["attention", "multitask"]
+    for _, runs, milliseconds in found.measured:
         assert milliseconds == 12.5
         assert [run.landmarks[0, 0, 0] - FACE[0, 0] for run in runs] == [1.0, 2.0]
 
 
-def test_without_its_list_or_with_other_seeds_nothing_was_kept(tmp_path):
+def test_without_its_list_or_of_another_trial_or_seeds_nothing_was_kept(tmp_path):
     winner = made_winner("multitask")
     assert kept_test(tmp_path, [winner], 6) is None
     keep_test(tmp_path, result_of(winner))
     assert kept_test(tmp_path, [made_winner("multitask", replicates=(0, 1))], 6) is None
+    other = made_winner("multitask")
+    other.row["trial"] = 3
+    assert kept_test(tmp_path, [other], 6) is None
 
 
 def test_a_listed_prediction_that_is_gone_is_a_clear_error(tmp_path):

@@ -14,6 +14,7 @@ from core.folds import FoldedSession
 from core.kept_predictions import read_predictions, write_predictions
 from core.metrics import Predictions
 from core.names import Architecture, Precision
+from core.preparation import Part
 from core.retraining import Objective, finished_record, write_record
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
@@ -30,9 +31,8 @@ FACE = np.array([[80, 100], [144, 100], [112, 140], [88, 170], [136, 170]], dtyp
 
 def part(count, shift=0.0):
     """As many faces, the last ones women, all further to the right than in another fold."""
-    return SimpleNamespace(
-        gender=(np.arange(count) < count // 3).astype(np.int64), landmarks=np.tile(FACE + shift, (count, 1, 1))
-    )
+    gender = (np.arange(count) < count // 3).astype(np.int64)
+    return Part(np.arange(count), np.tile(FACE + shift, (count, 1, 1)), gender, np.arange(count))
 
 
 def materials():

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -189,5 +190,32 @@ def test_the_page_counts_the_faces_it_speaks_of(result) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        ({}, "out of 500 drawn faces"),
+        ({"data": "photos/drawn"}, "out of 500 faces of drawn"),
+        ({"data": "."}, f"out of 500 faces of {Path.cwd().name}"),
+    ],
+)
+def test_the_page_says_where_the_faces_are_from(result, plan, told) -> None:
+    assert told in plain(page(result, plan=plan))
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [((20, 18, 22), ": better than"), ((1, -1, 3), ": not surely better than"), ((-18, -20, -16), ": worse than")],
+)
+def test_the_page_says_which_way_the_mean_face_compares(result, gain, verdict) -> None:
+    [both] = [tested for tested in result.tested if tested.gain is not None]
+    other = dataclasses.replace(result, tested=[dataclasses.replace(both, gain=gain)])
+    assert f"{verdict} the mean face" in plain(page(other))
+
+
 def test_a_value_that_is_absent_is_a_dash() -> None:
     assert [number("nme_pct", value) for value in (None, np.nan, 7.123)] == ["-", "-", "7.12"]
+
+
+def test_a_loss_of_squared_errors_has_digits_that_tell_it_from_others() -> None:
+    assert [number("loss", value) for value in (0.0001417, 0.0000046, 0.25)] == ["0.000142", "4.6e-06", "0.2500"]
+    assert number("gender_ce", 0.0001415) == "0.0001"

@@ -55,6 +55,17 @@ def test_equal_models_share_the_chance():
     assert chances_over_seeds([model(same)] * 4, NME, 0, 200) == pytest.approx([0.25] * 4)
 
 
+def test_more_pictures_of_the_same_people_make_nothing_surer():
+    one, other = noisy(20, 30, 3, face_sd=5, seed_sd=1, number=1), noisy(21, 30, 3, face_sd=5, seed_sd=1, number=2)
+    few = [model(one), model(other)]
+    person = np.tile(np.arange(30), 8)
+    many = [[replace(errors.draw(person), person=person) for errors in runs] for runs in few]
+    found = chances_over_seeds(many, NME, 0, 300)
+    assert 0.05 < found[1] < 0.45
+    assert found == pytest.approx(chances_over_seeds(few, NME, 0, 300))
+    assert front_chances_over_seeds(many, [NME, NME], 0, 300) == pytest.approx(found)
+
+
 def test_the_chance_over_faces_is_that_of_a_normal_mean():
     faces, difference, sd = 200, 0.5, 6.0
     one, other = noisy(20, faces, 1, face_sd=sd), noisy(20, faces, 1)  # the other is the same on each face
@@ -241,7 +252,7 @@ def test_no_chance_is_told_of_a_candidate_of_which_a_retraining_failed(tmp_path)
         folder.mkdir()
         said = Predictions(random.normal(size=(20, 2)), landmarks + random.normal(0, 3, (20, 5, 2)))
         write_predictions(folder, said)
-    part = SimpleNamespace(validation=SimpleNamespace(gender=gender, landmarks=landmarks.astype(np.float32)))
+    part = SimpleNamespace(validation=SimpleNamespace(truth=Truth(gender, landmarks.astype(np.float32))))
     materials = SimpleNamespace(baseline=lambda: {"nme_pct": 40.0}, inputs={0: part})
     candidates = [Candidate(label, Architecture.MULTITASK, 0, {}) for label in seeds]
     found = chances_by_label(candidates, folders, PLAN, materials)

@@ -14,7 +14,7 @@ from core.config import Config, config_from_flat
 from core.device import best_precision
 from core.errors import UserError
 from core.folds import fold_faces
-from core.metrics import Truth, baseline_scores
+from core.metrics import baseline_scores
 from core.models import IMAGENET_WIDTH
 from core.names import Architecture, AttentionKind, Precision
 from core.preparation import AUTO, DRAWN, IMAGENET, RANDOM, Inputs, load_faces, load_weights, prepare_inputs
@@ -170,5 +170,4 @@ class Materials:
 
     def baseline(self) -> dict[str, float]:
         """What knowing nothing scores on the validation faces."""
-        train, validation = self.inputs[0].train, self.inputs[0].validation
-        return baseline_scores(Truth(train.gender, train.landmarks), Truth(validation.gender, validation.landmarks))
+        return baseline_scores(self.inputs[0].train.truth, self.inputs[0].validation.truth)

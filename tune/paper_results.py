@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from core.atomic import write_text
 from core.claims import model_conclusions, table_conclusion
 from core.conclusions import Conclusion
 from core.curves import operating_area99
-from core.device import cpu_name, make_repeatable
+from core.device import make_repeatable
 from core.final_test import TestResult, predictions_table, run_test, scored_test, scores_table
 from core.gallery import write_figures
 from core.kept_test import keep_test, kept_test
@@ -21,6 +20,8 @@ from core.names import AREA99
 from core.openings import opened_dates, opened_elsewhere, record_opening
 from core.paper_figures import write_paper_figures
 from core.paper_report import conclusions_table, write_paper_report
+from core.patience import Patience
+from core.preparation import told_source
 from core.replication import replicated_table, tested_runs
 from core.run_folder import RunFolder
 from core.winner import check_weights, read_backbone
@@ -50,7 +51,7 @@ def report_replication(
     write_text(run.path / "conclusions.csv", conclusions_table(conclusions).to_csv(index=False))
     write_text(run.test / "scores.csv", scores_table(tested).to_csv(index=False))
     write_text(run.test / "predictions.csv", predictions_table(tested).to_csv(index=False))
-    facts = _facts(run, search, protocol, results)
+    facts = _facts(run, search, protocol, results, tested)
     page = write_paper_report(facts, tables, _chosen(results), conclusions, figures)
     write_text(run.path / "report.html", page)  # last: it says that all else is there
     return conclusions
@@ -66,9 +67,10 @@ def _tested(
 ) -> TestResult:
     """The test of the four finals: as an earlier process left it whole, or made now."""
     first, winners = protocol.first, [result.winner for result in results]
-    measured = kept_test(run.test, winners, len(first.split.test))
-    if measured is not None:
-        return scored_test(measured, first.faces, first.split, Counter)
+    Patience(say)(lambda: run.fetch(run.test.name), run.path)  # of which another machine may have kept the predictions
+    kept = kept_test(run.test, winners, len(first.split.test))
+    if kept is not None:
+        return scored_test(kept.measured, kept.device, first.faces, first.split, Counter)
     backbone = read_backbone(results[0].run)
     check_weights(winners, backbone, Counter)
     say("testing the four models")
@@ -121,11 +123,10 @@ def _chosen(results: Sequence[StepResult]) -> dict[int, dict[str, Any]]:
 
 
 def _facts(
-    run: RunFolder, search: Mapping[str, Any], protocol: Protocol, results: Sequence[StepResult]
+    run: RunFolder, search: Mapping[str, Any], protocol: Protocol, results: Sequence[StepResult], tested: TestResult
 ) -> dict[str, Any]:
     """What the page says of the replication as a whole."""
     plan, first = protocol.plan, protocol.first
-    cuda = first.device.type == "cuda"
     return {
         "name": run.path.name,
         "seeds": plan.seeds,
@@ -133,14 +134,14 @@ def _facts(
         "differs": _differences(plan, results[-1].winner.config.flat()),
         "own_choices": plan.follow is Follow.OWN,
         "faces": len(first.faces),
-        "source": Path(str(search["plan"]["data"])).name,
+        "source": told_source(search["plan"]),
         "persons_unknown": not first.faces.identity_known,
         "train_faces": len(first.split.train),
         "validation_faces": len(first.split.validation),
         "test_faces": len(first.split.test),
-        "weights": Path(search["weights"]).name,
+        "weights": Path(search.get("weights", "unknown")).name,
         "precision": search["precision"],
-        "device": torch.cuda.get_device_name() if cuda else cpu_name(),
+        "device": tested.device,
         "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "openings": opened_dates(run),
         "others": opened_elsewhere(run, dict(search)),

@@ -118,8 +118,7 @@ class Protocol:
 
     def validation(self) -> Truth:
         """What is true of the validation faces."""
-        part = self.first.inputs[0].validation
-        return Truth(part.gender, part.landmarks)
+        return self.first.inputs[0].validation.truth
 
     def _step(self, step: Step, chosen: Mapping[str, Any]) -> StepResult:
         plan = self.plan.step_plan(step, chosen)

@@ -17,7 +17,7 @@ import pandas as pd
 from core.atomic import write_text
 from core.config import config_from_flat
 from core.kept_predictions import read_predictions
-from core.metrics import FaceErrors, Predictions, Truth, baseline_scores, face_errors
+from core.metrics import FaceErrors, Predictions, baseline_scores, face_errors
 from core.names import Architecture
 from core.patience import Patience, Say
 from core.retraining import finished_record
@@ -74,7 +74,7 @@ class Race:
         self.kinds = {
             kind: members for kind in Architecture if len(members := [r for r in racers if r.kind is kind]) > 1
         }
-        folds = [tuple(Truth(p.gender, p.landmarks) for p in pair) for pair in materials.inputs[0].folds]
+        folds = [(train.truth, validation.truth) for train, validation in materials.inputs[0].folds]
         self.truths = [validation for _, validation in folds]
         means = [baseline_scores(train, validation)["nme_pct"] for train, validation in folds]
         self.costs = [cost for mean in means if (cost := cost_by(plan.ranking(), mean)) is not None]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.kept_predictions import PREDICTIONS, read_predictions
-from core.metrics import Truth, face_errors
+from core.metrics import face_errors
 from core.names import GOALS, MEAN_FACE, TASKS, Architecture
 from core.retraining import Objective
 from core.standing import SURE, chances_over_seeds, cost_by, front_chances_over_seeds
@@ -34,8 +34,7 @@ def chances_by_label(
     """
     aims = [Objective(name) for name in GOALS] if plan.two_goals else [plan.ranking()]
     costs = [cost for aim in aims if (cost := cost_by(aim, materials.baseline()["nme_pct"])) is not None]
-    part = materials.inputs[0].validation
-    truth = Truth(part.gender, part.landmarks)
+    truth = materials.inputs[0].validation.truth
     found: dict[str, float] = {}
     most = max(map(len, folders.values()))
     whole = [candidate for candidate in candidates if len(folders[candidate.label]) == most]
