@@ -5,17 +5,17 @@ as a whole, those changed first before those changed last, so that what says tha
 """
 
 import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
-import pyarrow
 from pyarrow import fs
 
 from core.errors import UserError
+from core.urls import open_url
 
 CHUNK = 8 * 2**20
 
@@ -28,49 +28,14 @@ class Stamp:
     mtime_ns: int
 
 
-def is_url(storage: str) -> bool:
-    """Whether ``storage`` names another place than this machine's file system."""
-    return "://" in storage
-
-
-def open_url(url: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a URL and the path in it.
-
-    Raises:
-        UserError: nothing here knows such URLs.
-    """
-    try:
-        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(url)
-    except pyarrow.ArrowInvalid:  # not one of Arrow's own
-        try:
-            other, path = fsspec.core.url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise UserError(f"--storage {url}: no file system for such a URL ({error})") from None
-        return fs.PyFileSystem(fs.FSSpecHandler(other)), str(path)
-    except OSError as error:
-        raise UserError(f"--storage {url}: cannot be opened ({error})") from None
-    return found
-
-
-def below(url: str, *names: str) -> str:
-    """The URL of something in the folder at ``url``; options behind a question mark stay."""
-    place, mark, options = url.partition("?")
-    return "/".join([place.rstrip("/"), *names]) + mark + options
-
-
-def above(url: str) -> tuple[str, str]:
-    """The URL of the folder that something at ``url`` lies in, and its name there."""
-    place, mark, options = url.partition("?")
-    parent, _, name = place.rstrip("/").rpartition("/")
-    return parent + mark + options, name
-
-
 class Mirror:
     """One folder and its copy.
 
     Args:
         local: made if it is not there.
         url: made when the first file is copied.
+        after: names of files that only grow, each with that of the file beside it which must never be behind it there.
+            Such a file is copied after the other one, and only as far as it had come before the other was looked at.
 
     Names that begin with a dot (locks, files half written) are not copied. All methods may be called from several
     threads.
@@ -79,9 +44,10 @@ class Mirror:
         OSError: from every method that reaches the storage, where it cannot be reached.
     """
 
-    def __init__(self, local: Path, url: str) -> None:
+    def __init__(self, local: Path, url: str, after: Mapping[str, str] | None = None) -> None:
         self.local = local
         self.url = url
+        self.after = after or {}
         self.system, self.root = open_url(url)
         self.known: dict[str, Stamp] = {}
         """Local files as they were when both sides were the same."""
@@ -101,8 +67,8 @@ class Mirror:
         with self.busy:
             here = self._here()
             changed = [name for name in here if here[name] != self.known.get(name)]
-            for name in sorted(changed, key=lambda name: (here[name].mtime_ns, name)):
-                self._upload(name)
+            for name in sorted(changed, key=lambda name: self._turn(name, here)):
+                self._upload(name, here[name].size if _base(name) in self.after else None)
                 self.known[name] = here[name]
                 self.pushed.add(name)
             gone = [name for name in self.known if name not in here]
@@ -127,7 +93,7 @@ class Mirror:
                 target = self.local / name
                 if name in self.pushed or _hidden(name) or not wanted(name):
                     continue
-                if _outdated(target, info):
+                if _outdated(target, info) and not self._has_grown(target, info):
                     self._download(info.path, target)
                     count += 1
                 if (stamp := _stamp(target)).size == info.size:  # else ours is the newer one, and is to be pushed
@@ -148,13 +114,15 @@ class Mirror:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file there."""
-        if self.system.type_name in ("local", "py"):
-            self.system.create_dir(self.root, recursive=True)
-        with self.system.open_output_stream(f"{self.root}/{name}") as stream:
+        with self._output(name) as stream:
             stream.write(content)
 
     def age(self, name: str) -> float:
-        """Seconds since a file there was written, by the storage's own clock; infinite if there is none."""
+        """Seconds since a file there was written, by the storage's own clock; infinite if there is none.
+
+        Raises:
+            UserError: the storage does not say when files were written.
+        """
         probe = f".probe-{os.getpid()}-{threading.get_ident()}"
         self.write(probe, b"now")
         try:
@@ -163,6 +131,11 @@ class Mirror:
             self._remove(probe)
         if then.type is fs.FileType.NotFound:
             return float("inf")
+        if now.mtime_ns is None or then.mtime_ns is None:
+            raise UserError(
+                f"{self.url}: this storage does not say when {name} was written, so a living process cannot be told "
+                f"from a dead one; remove {name} there if nobody works on the run"
+            )
         return max(0.0, float(now.mtime_ns - then.mtime_ns) / 1e9)
 
     def remove(self, name: str) -> None:
@@ -173,7 +146,7 @@ class Mirror:
         found = {}
         for folder, folders, files in os.walk(self.local):
             folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in files:
+            for name in sorted(files, key=lambda name: name not in self.after):
                 path = Path(folder) / name
                 if name.startswith("."):
                     continue
@@ -188,13 +161,34 @@ class Mirror:
         selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
         return [info for info in self.system.get_file_info(selector) if info.is_file]
 
-    def _upload(self, name: str) -> None:
-        target = f"{self.root}/{name}"
-        if self.system.type_name in ("local", "py"):
-            self.system.create_dir(target.rpartition("/")[0], recursive=True)
-        with (self.local / name).open("rb") as source, self.system.open_output_stream(target) as stream:
-            while chunk := source.read(CHUNK):
+    def _has_grown(self, target: Path, info: fs.FileInfo) -> bool:
+        """Whether a file that only grows is further here, though the copy of its beginning was written later."""
+        return target.name in self.after and target.is_file() and _stamp(target).size > info.size
+
+    def _turn(self, name: str, here: Mapping[str, Stamp]) -> tuple[int, bool, str]:
+        """What files are sorted by to be copied."""
+        first = self.after.get(_base(name))
+        beside = None if first is None else here.get(name.removesuffix(_base(name)) + first)
+        if beside is None:
+            return here[name].mtime_ns, False, name
+        return max(here[name].mtime_ns, beside.mtime_ns), True, name
+
+    def _upload(self, name: str, size: int | None) -> None:
+        """Copy a file, or its first ``size`` bytes."""
+        left = sys.maxsize if size is None else size
+        with (self.local / name).open("rb") as source, self._output(name) as stream:
+            while chunk := source.read(min(CHUNK, left)):
                 stream.write(chunk)
+                left -= len(chunk)
+
+    def _output(self, name: str) -> Any:
+        """A file there, open for writing; where storage has folders, they are made for it."""
+        target = f"{self.root}/{name}"
+        try:
+            return self.system.open_output_stream(target)
+        except FileNotFoundError:
+            self.system.create_dir(target.rpartition("/")[0], recursive=True)
+            return self.system.open_output_stream(target)
 
     def _download(self, source: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -217,6 +211,10 @@ class Mirror:
 def _stamp(path: Path) -> Stamp:
     stat = path.stat()
     return Stamp(stat.st_size, stat.st_mtime_ns)
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _hidden(name: str) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 from core.atomic import write_text
 from core.errors import UserError
 from core.json_text import read_json
-from core.mirror import Mirror, above
+from core.mirror import Mirror
 from core.run_folder import RunFolder
+from core.urls import above
 
 OPENED = "opened.json"
 UNKNOWN_DATE = "an unknown date"

@@ -15,9 +15,10 @@ from filelock import FileLock, Timeout
 from core.atomic import write_text
 from core.errors import UserError
 from core.json_text import read_json
-from core.mirror import Mirror, below
+from core.mirror import Mirror
 from core.patience import first_line
 from core.search_record import check_search_record
+from core.urls import below
 
 CHECKPOINT = "checkpoint.pt"
 LEAST_BYTES = 2**16  # that a disk must have free to count as not full

@@ -40,6 +40,7 @@ WRITTEN: Mapping[str, Rule] = {
 SOMETIMES: Mapping[str, Rule] = {
     "weights": TEXT,
     "command": TEXT,
+    "time_is_up": (is_number, "a number"),
     "baseline_validation": (_is_scores, "a mapping from metrics to numbers"),
 }
 

@@ -90,7 +90,7 @@ def begin(given: dict[str, Any]) -> None:
         return
     command = shlex.join(["python", *sys.argv])
     create_replication(run, plan, materials, command)
-    with storage.held(run, say):
+    with storage.held(run, say, new=True):
         work(run, plan, materials, place.cache)
 
 

@@ -159,7 +159,7 @@ def begin(given: dict[str, Any]) -> None:
     workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
     materials = Materials(plan, place_on(machine, given, workers), say)
     create_run(run, plan, materials, shlex.join(["python", *sys.argv]), known.head_start(materials.identity(), say))
-    with storage.held(run, say):
+    with storage.held(run, say, new=True):
         work(run, plan, materials)
 
 

@@ -6,11 +6,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 
 from core.errors import UserError
-from tune.cluster import Growth, Machine, Workers, find_address, plan_workers, read_growth
+from tune.cluster import Growth, Machine, Workers, find_address, plan_workers, read_growth, start_ray
 
 ROOT = Path(__file__).parents[1]
+
+
+def test_a_cluster_that_turns_us_away_is_one_line(monkeypatch):
+    def init(**_):
+        raise ray.exceptions.RayError("no token was found\nread how to set one")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)  # they stay what they are for the other tests
+    with pytest.raises(UserError, match=r"^--address 10\.0\.0\.1:6379: no Ray cluster there \(no token was found\)$"):
+        start_ray("10.0.0.1:6379")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import time
 import pytest
 
 from core.errors import UserError
-from core.mirror import Mirror, above, below, is_url
+from core.mirror import Mirror
+from core.urls import above, below, is_url
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -64,7 +65,7 @@ def test_files_arrive_in_the_order_in_which_they_were_written(mirror, monkeypatc
         put(mirror, name, "x")
         os.utime(mirror.local / name, (1000 + number, 1000 + number))
     order = []
-    monkeypatch.setattr(mirror, "_upload", order.append)
+    monkeypatch.setattr(mirror, "_upload", lambda name, _: order.append(name))
     mirror.push()
     assert order == ["z", "m", "a"]
 
@@ -75,17 +76,70 @@ def test_an_upload_that_fails_is_done_again_and_the_files_before_it_are_not(mirr
         os.utime(mirror.local / name, (1000 + number, 1000 + number))
     true, tried = mirror._upload, []
 
-    def once(name):
+    def once(name, size):
         tried.append(name)
         if tried == ["a", "b"]:
             raise OSError("away")
-        true(name)
+        true(name, size)
 
     monkeypatch.setattr(mirror, "_upload", once)
     with pytest.raises(OSError, match="away"):
         mirror.push()
     assert mirror.push() == 1
     assert tried == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize("journal_is_newer", [False, True])
+def test_a_file_that_grows_is_never_ahead_of_the_one_it_comes_after(tmp_path, url, monkeypatch, journal_is_newer):
+    mirror = Mirror(tmp_path / "here", url, {"journal": "curves"})
+    put(mirror, "table1/curves", "epoch\n")
+    put(mirror, "table1/journal", "begun\n")
+    put(mirror, "winners", "later\n")
+    for name, when in (("curves", 1001), ("journal", 1000 + 2 * journal_is_newer)):
+        os.utime(mirror.local / "table1" / name, (when, when))
+    true, order = mirror._upload, []
+
+    def goes_on_meanwhile(name, size):
+        true(name, size)
+        order.append(name)
+        if name == "table1/curves" and len(order) < 4:  # another trial ends as soon as its epochs have been copied
+            put(mirror, "table1/curves", "epoch\nepoch\n")
+            put(mirror, "table1/journal", "begun\nended\n")
+
+    monkeypatch.setattr(mirror, "_upload", goes_on_meanwhile)
+    mirror.push()
+    assert order == ["table1/curves", "table1/journal", "winners"]
+    assert mirror.read("table1/curves") == b"epoch\n"
+    assert mirror.read("table1/journal") == b"begun\n"
+    mirror.push()
+    assert mirror.read("table1/curves") == b"epoch\nepoch\n"
+    assert mirror.read("table1/journal") == b"begun\nended\n"
+
+
+def test_a_file_that_grew_here_since_its_beginning_was_copied_is_not_replaced_by_that(tmp_path, url):
+    first = Mirror(tmp_path / "here", url, {"journal": "curves"})
+    put(first, "journal", "begun\nended\n")
+    first.write("journal", b"begun\n")  # later, and shorter
+    (tmp_path / "here/journal").touch()
+    os.utime(tmp_path / "here/journal", (1000, 1000))
+    again = Mirror(tmp_path / "here", url, {"journal": "curves"})
+    assert again.pull() == 0
+    assert again.push() == 1
+    assert again.read("journal") == b"begun\nended\n"
+
+
+def test_folders_are_made_also_where_only_fsspec_knows_the_storage(tmp_path):
+    mirror = Mirror(tmp_path / "here", f"local://{tmp_path}/there/deep")
+    put(mirror, "winners/config.json", "{}")
+    mirror.push()
+    assert (tmp_path / "there/deep/winners/config.json").read_text() == "{}"
+
+
+def test_storage_that_tells_no_times_cannot_say_whether_a_process_lives(tmp_path):
+    mirror = Mirror(tmp_path / "here", f"memory://{tmp_path.name}/a")
+    mirror.write("lease.json", b"{}")
+    with pytest.raises(UserError, match=r"does not say when lease\.json was written"):
+        mirror.age("lease.json")
 
 
 def test_a_file_that_is_newer_here_is_not_overwritten_by_an_older_one(mirror, url, tmp_path):
@@ -130,6 +184,12 @@ def test_urls_are_taken_apart_and_put_together_with_their_options():
     assert is_url(url)
     assert not is_url("runs/a")
     assert below("runs", "a") == "runs/a"
+
+
+@pytest.mark.parametrize("url", ["https://b.s3.amazonaws.com/runs", "http://b/runs"])
+def test_a_web_address_is_refused_with_what_to_write_instead(url):
+    with pytest.raises(UserError, match="cannot be written to; a bucket of S3 is s3://BUCKET/FOLDER"):
+        Mirror(None, url)
 
 
 def test_a_url_that_nothing_here_knows_is_one_line():

@@ -13,7 +13,8 @@ from outage import Door
 from real_search import COMMON, Running, assert_same_results, command, hears_ctrl_c, run
 from safetensors.torch import save_file
 
-from core.mirror import Mirror, below
+from core.mirror import Mirror
+from core.urls import below
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 OPTIONS = ["--space", "gender", *COMMON, "--seed", "5", "--trials", "30", "--epochs", "6"]

@@ -14,9 +14,10 @@ from PIL import Image
 
 from core.celeba import LANDMARK_COLUMNS
 from core.errors import UserError
-from core.mirror import Mirror, below
+from core.mirror import Mirror
 from core.names import MEAN_FACE
 from core.run_folder import RunFolder
+from core.urls import below
 from core.winner import read_winner
 
 

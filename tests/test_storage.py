@@ -12,19 +12,21 @@ from functools import partial
 import pytest
 from test_openings import SEARCH
 
+import core.keeper
 import core.storage
 from core import lease
 from core.errors import UserError
-from core.mirror import Mirror, below
+from core.mirror import Mirror
 from core.patience import Patience
 from core.storage import Storage
+from core.urls import below
 from tune.options import add_place_options, storage_of
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.05)
-    monkeypatch.setattr(core.storage, "SYNC_SECONDS", 0.1)
+    monkeypatch.setattr(core.keeper, "SYNC_SECONDS", 0.1)
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -76,6 +78,30 @@ def test_a_name_is_taken_wherever_its_run_was_begun(place, tmp_path):
     assert other.new_run(None, "a").path.name == "a-2"
 
 
+def test_a_name_stays_taken_where_its_run_was_begun_though_nothing_is_left_under_the_url(place, tmp_path):
+    storage, run = begun(place, tmp_path / "one")
+    with storage.held(run, print):
+        pass
+    for name in run.mirror.names():
+        run.mirror.remove(name)
+    assert storage.new_run(None, "a").path.name == "a-2"
+    with pytest.raises(UserError, match="exists; choose another --name, or go on with it: --resume a"):
+        storage.new_run("a", "x")
+
+
+def test_a_new_run_does_not_go_on_with_one_that_somebody_began_in_the_meantime(place, tmp_path):
+    (storage, run), (other, late) = begun(place, tmp_path / "one"), begun(place, tmp_path / "two")
+    run.write_search(SEARCH | {"command": "the first"})
+    with storage.held(run, print, new=True):
+        pass
+    rule = "exists; choose another --name, or go on with it"
+    with pytest.raises(UserError, match=rule), other.held(late, print, new=True):
+        pytest.fail("took it over")
+    assert not late.search.exists()
+    with other.held(other.run("a"), print):
+        assert late.read_search()["command"] == "the first"
+
+
 def test_two_drivers_cannot_hold_one_run(place, tmp_path):
     storage, run = begun(place, tmp_path / "one")
     other = Storage(place, tmp_path / "two")
@@ -101,6 +127,65 @@ def test_what_a_killed_driver_had_not_copied_is_kept_on_its_machine(place, tmp_p
     (run.path / "curves.csv").write_text("not copied yet\n")
     with storage.held(storage.run("a"), print):
         assert run.mirror.read("curves.csv") == b"not copied yet\n"
+
+
+def test_an_attempt_cut_off_as_it_took_the_lease_costs_nothing(place, tmp_path, monkeypatch):
+    storage, run = begun(place, tmp_path / "one")
+    with storage.held(run, print):
+        pass
+    (run.path / "curves.csv").write_text("not copied yet\n")
+    take = lease.Lease.take
+
+    def cut_off(self):
+        take(self)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lease.Lease, "take", cut_off)
+        with pytest.raises(KeyboardInterrupt), storage.held(storage.run("a"), print):
+            pytest.fail("was not cut off")
+    release(run)
+    with storage.held(storage.run("a"), print):
+        assert run.mirror.read("curves.csv") == b"not copied yet\n"
+
+
+def release(run):
+    """As if whoever holds the lease were dead."""
+    holder = json.loads(run.mirror.read(lease.LEASE))
+    run.mirror.write(lease.LEASE, json.dumps({**holder, "released": True}).encode())
+
+
+def test_a_lease_is_kept_up_while_a_large_file_is_copied(place, tmp_path, monkeypatch):
+    storage, run = begun(place, tmp_path / "one")
+    renewed = []
+    renew = lease.Lease.renew
+    monkeypatch.setattr(lease.Lease, "renew", lambda self: renewed.append(1) or renew(self))
+    upload = Mirror._upload
+
+    def slow(self, name, size):
+        before = len(renewed)
+        waited(lambda: len(renewed) >= before + 3)
+        upload(self, name, size)
+
+    with storage.held(run, print), monkeypatch.context() as patch:
+        patch.setattr(Mirror, "_upload", slow)
+        (run.path / "trials.csv").write_text("large\n")
+        waited(lambda: run.mirror.read("trials.csv") == b"large\n")
+
+
+def test_nothing_is_copied_over_a_run_that_was_taken_over_at_the_last_moment(place, tmp_path, monkeypatch):
+    storage, run = begun(place, tmp_path / "one")
+    monkeypatch.setattr(core.keeper, "SYNC_SECONDS", 1000.0)
+
+    def ends_too_late():
+        with storage.held(run, print):
+            holder = json.loads(run.mirror.read(lease.LEASE))
+            run.mirror.write(lease.LEASE, json.dumps({**holder, "identity": "another's"}).encode())
+            (run.path / "trials.csv").write_text("late\n")
+
+    with pytest.raises(UserError, match="another process has taken this run over"):
+        ends_too_late()
+    assert run.mirror.read("trials.csv") is None
 
 
 def test_predictions_half_way_are_not_kept_instead_of_final_ones_of_the_same_size(place, tmp_path):
@@ -136,17 +221,23 @@ def test_a_driver_on_another_machine_counts_as_dead_after_a_while(place, tmp_pat
 
 def test_a_driver_learns_that_its_run_was_taken_over(place, tmp_path, monkeypatch):
     storage, run = begun(place, tmp_path / "one")
-    with storage.held(run, print):
-        monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
-        monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
-        other, taken = Storage(place, tmp_path / "two"), ExitStack()
-        for _ in range(5):
-            with suppress(UserError):  # a sign of life of the first one was under way
-                taken.enter_context(other.held(other.run("a"), print))
-                break
-        with taken:
-            waited(lambda: "taken this run over" in run.lost)
-            (run.path / "trials.csv").write_text("of the one that lost it\n")
+    other = Storage(place, tmp_path / "two")
+
+    def loses_it():
+        with storage.held(run, print):
+            monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
+            monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+            taken = ExitStack()
+            for _ in range(5):
+                with suppress(UserError):  # a sign of life of the first one was under way
+                    taken.enter_context(other.held(other.run("a"), print))
+                    break
+            with taken:
+                waited(lambda: "taken this run over" in run.lost)
+                (run.path / "trials.csv").write_text("of the one that lost it\n")
+
+    with pytest.raises(UserError, match="another process has taken this run over"):
+        loses_it()
     assert other.run("a").mirror.read("trials.csv") is None
 
 

@@ -24,7 +24,7 @@ from tune.nodes import wait_for_nodes
 
 LOCAL, AUTO = "local", "auto"
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # JSON, for all its name
-START_SECONDS = 300.0  # that a cluster's first nodes are waited for
+START_SECONDS = 600.0  # that a cluster's first nodes are waited for: theirs to install torch, too
 
 # Gradients and optimiser temporaries of heads are tens of megabytes. By default glibc gives such blocks back to the
 # kernel after each step and faults them in again page by page; keeping them makes a step 1.5 to 1.9 times faster.
@@ -215,7 +215,7 @@ def _join_cluster(address: str, options: dict[str, Any]) -> None:
         raise UserError(f"--address {address}: run this on a node of the cluster with --address auto instead")
     try:
         ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:  # the last: no token
         raise UserError(f"--address {address}: no Ray cluster there ({str(error).splitlines()[0][:150]})") from None
 
 

@@ -11,10 +11,11 @@ import pandas as pd
 
 from core.config import config_from_flat
 from core.errors import UserError
-from core.mirror import is_url
+from core.keeper import reaching
 from core.names import MEAN_FACE, Architecture
 from core.run_folder import RunFolder
-from core.storage import Storage, reaching, run_at
+from core.storage import Storage, run_at
+from core.urls import is_url
 from search_spaces.prior import Prior
 from tune.ledger import Status
 from tune.plan import Plan, plan_from_json

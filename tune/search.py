@@ -1,5 +1,6 @@
 """A search from its first trial to its last, and the way back into one that was killed."""
 
+import math
 import time
 from typing import Any
 
@@ -29,7 +30,9 @@ from tune.study import Sampler, Study
 from tune.trainable import Workload
 
 ROUNDS = 5
-TIME_IS_UP = "time budget"
+TIME_IS_UP, ENOUGH = "time budget", "--trials was reached"
+USED_UP = "time_is_up"
+"""In ``search.json``: the time budget, in seconds, that has ended the search."""
 
 
 def workload_of(plan: Plan, materials: Materials) -> Workload:
@@ -99,6 +102,9 @@ class Search:
         self.ledger = restored_ledger(run, self.study, self.objective, self.patience, plan.two_goals)
         self.past = self.ledger.count(*ENDED)
         self.past_epochs = self.ledger.epochs(*ENDED)
+        self.start = time.monotonic()
+        self.before = sum(entry.seconds for entry in self.ledger.entries.values()) / materials.workers.count
+        """Seconds of a resumed search's epochs until now: how long it lay dead is not known and does not count."""
 
     def go(self) -> Ledger:
         """Run what is left of the search.
@@ -114,16 +120,15 @@ class Search:
         silence = Silence(self.materials.trial_timeout)
         recorder = Recorder(self.ledger, self.study, board, self.plan.epochs, silence, self.say)
         limit = FailureLimit(recorder, self.plan.max_failures)
-        start = time.monotonic()
-        # Of a resumed search, the time of the epochs before: how long it lay dead is not known and does not count.
-        before = sum(entry.seconds for entry in self.ledger.entries.values()) / self.materials.workers.count
-        with Interrupt(self.run, self.say) as interrupt, Progress(lambda: self._line(start)):
+        if self._time_was_up():
+            self.say(f"--time-budget {self.plan.time_budget:g} has ended this search; more of it goes on with it")
+        self.start = time.monotonic()
+        with Interrupt(self.run, self.say) as interrupt, Progress(self._line):
             for _ in range(ROUNDS):
-                budget = self.plan.time_budget
-                left = None if budget is None else budget - before - (time.monotonic() - start)
-                if self._left() <= 0 or limit.stop_all() or (left is not None and left <= 0):
+                seconds = self._seconds_left()
+                if self._left() <= 0 or limit.stop_all() or seconds <= 0 or self._time_was_up():
                     break
-                self._round(recorder, CombinedStopper(limit, interrupt), left)
+                self._round(recorder, CombinedStopper(limit, interrupt), None if math.isinf(seconds) else seconds)
                 if interrupt.stop_all() or limit.stop_all():
                     # What was under way stays open: a resumed search goes on with it.
                     board.close()
@@ -135,16 +140,40 @@ class Search:
                 f"{self.run.path}: {recorder.failures} trials failed, more than --max-failures {limit.most}; "
                 f"the last one: {reasons[-1]}"
             )
-        self._close(recorder, board, TIME_IS_UP if self.plan.time_budget is not None else "its worker was lost")
+        self._close(recorder, board, self._cause())
         if self.plan.prior is not None:
             self.say(self.study.judged().told())
         return self.ledger
+
+    def _time_was_up(self) -> bool:
+        """Whether this budget has ended the search before: its epochs alone never add up to all of it, and trials that
+        a resume drew now could change the winners that are being retrained.
+        """
+        budget = self.plan.time_budget
+        return budget is not None and budget <= self.run.read_search().get(USED_UP, 0.0)
+
+    def _seconds_left(self) -> float:
+        """Of the time budget; infinite without one."""
+        if self.plan.time_budget is None:
+            return math.inf
+        return self.plan.time_budget - self.before - (time.monotonic() - self.start)
+
+    def _cause(self) -> str:
+        """Why trials that have not ended will not be gone on with; that time is up is recorded."""
+        if self._left() <= 0:
+            return ENOUGH
+        if self._seconds_left() > 0 and not self._time_was_up():
+            return "its worker was lost"
+        ended = {**self.run.read_search(), USED_UP: self.plan.time_budget}
+        self.patience(lambda: self.run.write_search(ended), self.run.search)
+        return TIME_IS_UP
 
     def _left(self) -> int:
         return self.plan.trials - self.ledger.count(*ENDED)
 
     def _round(self, recorder: Recorder, stopper: Stopper, seconds: float | None) -> None:
-        waiting = [e for e in self.ledger.entries.values() if e.status not in ENDED]
+        # A resume with a smaller --trials has no use for all of them, and what the others learned stays.
+        waiting = [e for e in self.ledger.entries.values() if e.status not in ENDED][: self._left()]
         for entry in waiting:
             self.ledger.forget_curve(entry.number)
         past = self.study.head_start.past(self.objective)
@@ -176,8 +205,8 @@ class Search:
         board.close()
         self.ledger.write(now=True)
 
-    def _line(self, start: float) -> str:
-        ledger, total, elapsed = self.ledger, self.plan.trials, time.monotonic() - start
+    def _line(self) -> str:
+        ledger, total, elapsed = self.ledger, self.plan.trials, time.monotonic() - self.start
         ended = ledger.count(*ENDED)
         # A trial of whole networks takes minutes, and its epochs are what shows that it lives.
         epochs = ledger.epochs(*Status)

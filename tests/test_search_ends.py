@@ -1,0 +1,92 @@
+"""How a search ends and what a resume makes of it, with trials that cost nothing and without Ray."""
+
+import json
+import time
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from test_openings import SEARCH
+
+from benchmarks.instant_trials import DrivenTrial, made_up_metrics
+from benchmarks.scale_trials import PLAN, stand_in
+from core.run_folder import RunFolder
+from tune.cluster import Workers
+from tune.search import Search
+
+
+class KilledError(Exception):
+    """The driver is gone."""
+
+
+@pytest.fixture
+def run(tmp_path):
+    made = RunFolder(tmp_path / "run")
+    made.path.mkdir()
+    made.write_search(SEARCH)
+    return made
+
+
+class Ray:
+    """In place of Ray's part of a search: trains some trials to the end, leaves others after two epochs, and ends."""
+
+    def __init__(self, monkeypatch, whole, open_=0, seconds=0.0, error=None):
+        self.asked = []
+        self.whole, self.open, self.seconds, self.error = whole, open_, seconds, error
+        monkeypatch.setattr("tune.search.run_search", self)
+
+    def __call__(self, workload, _workers, searcher, _scheduler, callback, _stopper, trials, _seconds):
+        self.asked.append(trials)
+        whole = min(self.whole, trials)
+        for number in range(whole + self.open):
+            name = f"{len(self.asked)}-{number}"
+            trial = DrivenTrial(name, searcher.suggest(name))
+            callback.on_trial_start(0, (), trial)
+            for epoch in range(1, 1 + (workload.epochs if number < whole else 2)):
+                callback.on_trial_result(0, (), trial, made_up_metrics(trial.config["seed"], epoch))
+            if number < whole:
+                searcher.on_trial_complete(name, None)
+                callback.on_trial_complete(0, (), trial)
+        time.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
+
+
+def search(run, say=print, **settings):
+    return Search(replace(PLAN, **settings), run, stand_in(Workers(2, 1, 0.0)), say)
+
+
+def trials(run):
+    return pd.read_csv(run.trials)
+
+
+def test_a_search_that_its_time_budget_ended_goes_on_only_with_more_of_it(run, monkeypatch):
+    ray, said = Ray(monkeypatch, whole=2, open_=1, seconds=0.3), []
+    search(run, trials=20, time_budget=0.3).go()
+    before = trials(run)
+    assert list(before["status"]) == ["finished", "finished", "stopped"]
+    assert before["reason"][2] == "time budget"
+    assert json.loads(run.search.read_text())["time_is_up"] == 0.3
+    # The epochs' own seconds, 0.07 for each of two workers, would leave time for more.
+    search(run, said.append, trials=20, time_budget=0.3).go()
+    assert len(ray.asked) == 1
+    assert "--time-budget 0.3 has ended this search; more of it goes on with it" in said
+    pd.testing.assert_frame_equal(trials(run), before)
+    ray.open = 0
+    search(run, trials=5, time_budget=60.0).go()
+    assert ray.asked == [20, 2]
+    assert list(trials(run)["status"]) == ["finished", "finished", "stopped", "finished", "finished"]
+
+
+def test_a_resume_with_fewer_trials_keeps_what_the_others_have_learned_and_says_why_they_ended(run, monkeypatch):
+    Ray(monkeypatch, whole=2, open_=3, error=KilledError())
+    with pytest.raises(KilledError):
+        search(run, trials=8).go()
+    ray = Ray(monkeypatch, whole=8)
+    search(run, trials=3).go()
+    assert ray.asked == [1]
+    found = trials(run)
+    assert list(found["status"]) == ["finished"] * 3 + ["stopped"] * 2
+    assert list(found["epochs"]) == [6, 6, 6, 2, 2]
+    assert list(found["reason"][3:]) == ["--trials was reached"] * 2
+    assert len(pd.read_csv(run.curves)) == 22
