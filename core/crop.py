@@ -18,16 +18,20 @@ from core.names import CROP, LANDMARKS
 RESIZED = 256  # shorter side in pixels before the crop
 MOST_PIXELS = 50_000_000  # decoded on every core at once, so 150 MB a core at most
 MOST_BYTES = 4 * MOST_PIXELS  # of a file; whole JPEG and PNG images of so many pixels are smaller
+NOTES = ("exif", "Raw profile type exif")  # where a PNG file says how its camera was held
 LONGEST = 10  # greatest ratio of an image's sides: resizing a long strip would fill the memory
 
 # Pillow refuses images above twice its own limit (89 million) and warns of those above it; we refuse smaller ones.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 # What a camera noted beside the picture; where that is damaged the picture is not.
-warnings.filterwarnings("ignore", "Corrupt EXIF data", module=r"PIL\.")
+for _noted in ("Corrupt EXIF data", "Image appears to be a malformed MPO file"):
+    warnings.filterwarnings("ignore", _noted, module=r"PIL\.")
 
 
 def read_face(path: Path) -> tuple[bytes, Image.Image]:
     """A JPEG or PNG file's bytes and, wholly decoded, its RGB image as stored (no turning by EXIF, as in CelebA).
+
+    What is transparent is white.
 
     Raises:
         UserError: the file cannot be read, is damaged, or is too large or too long to be a face.
@@ -46,7 +50,7 @@ def read_face(path: Path) -> tuple[bytes, Image.Image]:
                 raise UserError(f"{path}: the longer side must be at most {LONGEST} times the shorter, got {size}")
             if image.mode.startswith("I"):
                 raise UserError(f"{path}: must have 8 bits a channel, it has more")
-            return encoded, image.convert("RGB")
+            return encoded, _opaque(image)
     except UserError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -54,6 +58,16 @@ def read_face(path: Path) -> tuple[bytes, Image.Image]:
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: must be a whole JPEG or PNG image, decoding it failed ({reason})") from None
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """RGB over white, as most viewers show it; pixels that cannot be seen may have any colour."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    seen = image.convert("RGBA")
+    found = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+    found.info.update({key: seen.info[key] for key in NOTES if key in seen.info})
+    return found
 
 
 def _too_many(path: Path, size: str) -> str:

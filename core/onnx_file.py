@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.atomic import new_file
+from core.crop import RESIZED
 from core.errors import UserError
 from core.models import FaceModel
 from core.names import CROP, LANDMARKS, MAN, Task
@@ -21,7 +22,8 @@ MOST_BYTES = 2**31  # of a protobuf file
 TOLERANCE = 1e-4  # of a probability, and of a landmark in sides of the crop
 PROBABILITY, POINTS = "probability_man", "landmarks"
 ABOUT = {
-    "faces": f"uint8 RGB (batch, 3, {CROP}, {CROP}): the photo's shorter side resized to 256, its centre {CROP} square",
+    "faces": f"uint8 RGB (batch, 3, {CROP}, {CROP}): the upright photo's shorter side resized to {RESIZED} (bilinear, "
+    f"antialiased, as Pillow does it), its centre {CROP} square",
     PROBABILITY: "(batch,), in [0, 1]",
     POINTS: f"(batch, 5, 2): x and y of {', '.join(LANDMARKS)} in pixels of the {CROP} square",
 }

@@ -25,7 +25,6 @@ from core.atomic import new_file, write_text
 from core.cache_folder import default_cache
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, printable, run_script
-from core.mirror import is_url
 from core.models import FaceModel
 from core.names import LANDMARKS, Precision
 from core.onnx_file import export_onnx
@@ -34,6 +33,7 @@ from core.preparation import DRAWN
 from core.run_folder import RunFolder
 from core.storage import run_at
 from core.synthetic import draw_faces
+from core.urls import is_url
 from core.winner import LABEL, Winner, load_model, place_of_winner, read_backbone, read_winner
 from tune.plan import plan_from_json
 from tune.progress import Counter, say
@@ -61,6 +61,8 @@ def main() -> None:
         model, precision, notes = loaded(arguments.winner, arguments.cache)
         if arguments.export is not None:
             export(model, arguments.export, notes)
+            if precision is not Precision.FP32:
+                say("note: the file computes in float32, what is predicted here in bfloat16, as the winner was trained")
         photos = predicted(model, precision, readable)
         for photo in photos:
             print(told(photo))
@@ -152,7 +154,7 @@ def loaded(place: str, cache: Path) -> tuple[FaceModel, Precision, dict[str, str
         number, folder = chosen_seed(run, winner, seed, search)
         model = load_model(read_backbone(run), winner, folder, torch.device("cpu"))
     say(f"{winner.label}, seed {number} of run {printable(run.path.name)}; each photo must show one face as in CelebA")
-    if search["plan"]["data"] == DRAWN:
+    if search["plan"].get("data", DRAWN) == DRAWN:
         say("note: this winner was trained on drawn faces, and of photographs its answers are worth nothing")
     notes = {"run": printable(run.path.name), "winner": winner.label, "seed": str(number)}
     return model, winner.config.training.precision, notes
@@ -162,7 +164,7 @@ def export(model: FaceModel, path: Path, notes: dict[str, str]) -> None:
     """Write the model as an ONNX file that agrees with it on eight drawn faces (landmarks: in sides of the crop)."""
     apart = export_onnx(model, path, notes, draw_faces(8, 0)[0])
     differences = ", ".join(f"{name} by {value:.1e}" for name, value in apart.items())
-    say(f"{path}: written; on eight faces it differs from torch in {differences} at most")
+    say(f"{path}: written; on eight faces it differs from torch in float32 in {differences} at most")
 
 
 def predicted(model: FaceModel, precision: Precision, photos: Sequence[Path]) -> list[Photo]:

@@ -9,7 +9,7 @@ from search_spaces.gender import OPTIMISATION
 from search_spaces.landmarks import REGRESSION
 from search_spaces.multitask import WEIGHTING
 from search_spaces.parameter import Choice
-from search_spaces.parts import DEFAULTS, PARTS
+from search_spaces.parts import DEFAULTS, PARTS, without_effect
 from search_spaces.space import Condition, Space
 
 _WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
@@ -40,11 +40,11 @@ JOINT = Space(
 
 def matters(key: str, config: Mapping[str, Any]) -> bool:
     """Whether a setting changes anything in such a trial: d_k only in self-attention, beta only in smooth L1."""
+    if without_effect(key, config):
+        return False
     if key in PARTS:
         return all(config.get(setting, DEFAULTS[setting]) in values for setting, values in PARTS[key].needs)
     if key == "views":
         return bool(config.get("augmentation"))
-    if key == "d_k" and config.get("attention", DEFAULTS["attention"]) != DEFAULTS["attention"]:
-        return False
     condition = JOINT.conditions.get(key)
     return condition is None or (JOINT.is_active(key, config) and matters(condition.parent, config))

@@ -1,7 +1,8 @@
 """Parts beyond the paper that any space can take on as further parameters: ``--vary``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from core.config import Config
 from core.errors import UserError
@@ -45,6 +46,21 @@ PARTS = {
 }
 DEFAULTS = Config().flat()
 
+_GIVEN = ("loss_weighting", (str(LossWeighting.FIXED), str(LossWeighting.DWA)))
+ONLY_WITH: dict[str, tuple[str, tuple[Value, ...]]] = {"d_k": _SELF, "lambda1": _GIVEN, "lambda2": _GIVEN}
+"""Parameters of the spaces themselves that some values of a part leave without an effect: the part, and the values that
+they need. Uncertainty finds the tasks' weights itself: it begins where the first batch's losses settle, whatever the
+lambdas, and goes on the same way.
+"""
+
+
+def without_effect(key: str, config: Mapping[str, Any]) -> bool:
+    """Whether the parts in ``config``, at their defaults where they are not in it, leave ``key`` nothing to change."""
+    if key not in ONLY_WITH:
+        return False
+    part, needed = ONLY_WITH[key]
+    return config.get(part, DEFAULTS[part]) not in needed
+
 
 def with_parts(space: Space, names: Sequence[str]) -> Space:
     """``space`` with further parameters, each drawn only where it has an effect.
@@ -84,7 +100,8 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
     parameters, conditions = {**space.parameters, name: part.parameter}, dict(space.conditions)
     if condition is not None:
         conditions[name] = condition
-    if name == "attention" and "d_k" in parameters:  # which is of self-attention alone
-        parameters["d_k"] = parameters.pop("d_k")
-        conditions["d_k"] = Condition(*_SELF)
+    for key, needed in ONLY_WITH.items():
+        if needed[0] == name and key in parameters:
+            parameters[key] = parameters.pop(key)  # after what it depends on
+            conditions[key] = Condition(*needed)
     return replace(space, parameters=parameters, conditions=conditions)

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 
 from core.names import MEAN_FACE
-from core.retraining import Objective
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
 from tune.ledger import Ledger, Status
@@ -21,16 +20,16 @@ def plan_of(space: str = "joint", profile: Profile = Profile.FAST, settings: Any
 
 
 def write_earlier(path: Path, plan: Plan, trials: list[tuple[dict[str, Any], list[float], str]], **record: Any) -> Path:
-    """A run with these trials: parameters, relative error by epoch, status."""
+    """A run with these trials: parameters, errors by epoch (of the plan's objective), status."""
     path.mkdir(parents=True)
     run = RunFolder(path)
     workers = {"count": 1, "threads": 1, "gpus": 0.0}
     run.write_search({"plan": plan.to_json(), "workers": workers, **IDENTITY, **record})
-    ledger = Ledger(run.trials, run.curves, Objective("relative_error"))
+    ledger = Ledger(run.trials, run.curves, plan.aim())
     for number, (parameters, errors, status) in enumerate(trials):
         entry = ledger.add(number, parameters)
         for epoch, error in enumerate(errors, 1):
-            ledger.record(number, {"epoch": epoch, "relative_error": error, "seconds_per_epoch": 0.1})
+            ledger.record(number, {"epoch": epoch, plan.aim().name: error, "seconds_per_epoch": 0.1})
         entry.status = Status(status)
     ledger.write(now=True)
     return path

@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,20 @@ def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str, kind: str) -> 
     assert (image.mode, image.size) == ("RGB", (30, 40))
     assert (np.asarray(image) >= 254).all()
     assert encoded == (tmp_path / "a.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white_whatever_colour_hides_there(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (30, 40), (0, 0, 0, 0))
+    image.paste((255, 255, 255, 255) if mode == "LA" else (200, 100, 50, 255), (0, 20, 30, 40))
+    image.paste((0, 0, 0, 128), (0, 0, 30, 5))
+    (image.quantize(8) if mode == "P" else image.convert(mode)).save(tmp_path / "a.png")
+    with warnings.catch_warnings(action="error"):
+        found = np.asarray(crop.read_face(tmp_path / "a.png")[1]).astype(int)
+    assert abs(found[:5] - 127).max() <= 2
+    assert (found[5:20] >= 253).all()
+    expected = (255, 255, 255) if mode == "LA" else (200, 100, 50)
+    assert abs(found[20:] - expected).max() <= 2
 
 
 def damaged(kind: str, path: Path) -> None:

@@ -96,6 +96,18 @@ def test_scores_of_other_conditions_teach_nothing_but_their_leaders_lead(known, 
     assert said[0].endswith(f"; scores of 4 are not comparable (other {reason})")
 
 
+@pytest.mark.parametrize(("objective", "fits"), [("relative_error", True), ("val_loss", False)])
+def test_lambdas_under_uncertainty_are_another_trial_only_where_the_told_loss_counts(known, objective, fits):
+    settings = {"loss_weighting": "uncertainty"}
+    trials = [({"optimizer": "adam", "lr": 1e-4, "landmark_loss": "l1"}, [0.5], "stopped")]
+    plans = [plan_of("multitask", settings=settings | {"lambda2": one}, objective=objective) for one in (5.0, 20.0)]
+    if fits:
+        assert len(known(plans[0], plans[1], trials)[0].earlier) == 1
+    else:
+        with pytest.raises(UserError, match="no trial fits"):
+            known(plans[0], plans[1], trials)
+
+
 def test_a_rate_that_falls_over_other_epochs_is_another_training(known):
     settings = {"lr_schedule": "cosine"}
     found, said = known(plan_of(settings=settings), plan_of(settings=settings, epochs=20))

@@ -47,6 +47,8 @@ def test_a_plan_survives_json():
         ({"seeds": 0}, "--seeds must be from 1"),
         ({"final_epochs": 0}, "--final-epochs must be from 1"),
         ({"settings": {"optimizer": "adam"}}, "--set optimizer: this is what the paper varies"),
+        ({"settings": {"attention": "se"}}, "--set attention: would leave d_k, which the paper varies, no effect"),
+        ({"settings": {"loss_weighting": "uncertainty"}}, "--set loss_weighting: would leave lambda1, which the paper"),
         ({"seed": -1}, "--seed must be from 0"),
     ],
 )

@@ -79,6 +79,8 @@ def test_in_joint_each_part_is_drawn_only_for_models_in_which_it_has_an_effect()
         assert ("attention" in config) == attends
         for key in ("d_k", "d_v", "d_k_landmarks", "attention_heads"):
             assert (key in config) == (attends and config["attention"] == "self")
+        for key in ("lambda1", "lambda2"):
+            assert (key in config) == (len(tasks) == 2 and config["loss_weighting"] != "uncertainty")
         assert "dropout" in config
 
 
@@ -150,6 +152,10 @@ def test_what_a_winner_was_given_of_the_parts_stands_among_its_settings(capsys):
         ("dropout", {"architecture": "gender"}, True),
         ("d_k", {"architecture": "attention"}, True),
         ("d_k", {"architecture": "attention", "attention": "cbam"}, False),
+        ("lambda1", {"architecture": "multitask"}, True),
+        ("lambda1", {"architecture": "multitask", "loss_weighting": "dwa"}, True),
+        ("lambda2", {"architecture": "attention", "loss_weighting": "uncertainty"}, False),
+        ("lambda1", {"architecture": "gender"}, False),
         ("views", {"architecture": "gender", "flip": True}, False),
         ("views", {"architecture": "gender", "augmentation": 0.5}, True),
     ],
@@ -168,6 +174,16 @@ def test_no_size_of_self_attention_varies_where_attention_is_of_another_kind(nam
     other = settled(name, attention="se")
     assert "d_k" not in other.parameters
     assert settled(name, attention="se", d_k=64).fixed["d_k"] == 64
+
+
+@pytest.mark.parametrize("name", ["multitask", "attention", "joint"])
+def test_no_lambda_varies_where_uncertainty_finds_the_weights(name):
+    space = settled(name, loss_weighting="uncertainty")
+    assert {"lambda1", "lambda2"} & set(settled(name, loss_weighting="dwa").parameters)
+    assert not {"lambda1", "lambda2"} & set(space.parameters)
+    varied = with_parts(settled(name), ["loss_weighting"])
+    fixed_later = varied.with_fixed({"loss_weighting": "uncertainty"})
+    assert not {"lambda1", "lambda2"} & set(fixed_later.parameters)
 
 
 def test_a_grid_over_a_size_without_an_effect_has_one_cell():

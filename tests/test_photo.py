@@ -62,15 +62,16 @@ def test_a_model_is_told_in_photo_pixels_whatever_the_size(sure_run: RunFolder, 
             assert photo.landmarks is None
 
 
-def test_a_photo_that_its_camera_noted_to_lie_on_its_side_is_turned_upright(tmp_path: Path) -> None:
-    upright = Image.new("RGB", (60, 80))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_photo_that_its_camera_noted_to_lie_on_its_side_is_turned_upright(tmp_path: Path, mode: str) -> None:
+    upright = Image.new(mode, (60, 80), "black")
     upright.paste("red", (0, 0, 60, 20))
     note = Image.Exif()
     note[0x0112] = 6  # the top of the stored picture is the right side of the scene
     upright.rotate(90, expand=True).save(tmp_path / "side.png", exif=note)
     found = open_photo(tmp_path / "side.png")
     assert found.size == (60, 80)
-    np.testing.assert_array_equal(np.asarray(found), np.asarray(upright))
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(upright.convert("RGB")))
 
 
 def test_a_damaged_note_about_the_camera_does_not_cost_the_photo(sure_run: RunFolder, tmp_path: Path) -> None:

@@ -91,6 +91,14 @@ def test_two_tasks_train_otherwise_than_with_fixed_weights(weights, activations,
     )
 
 
+def test_under_uncertainty_the_lambdas_change_only_the_loss_that_is_told(weights, activations):
+    few = curve(session(weights, activations, loss_weighting="uncertainty", lambda1=1, lambda2=1), 3)
+    many = curve(session(weights, activations, loss_weighting="uncertainty", lambda1=20, lambda2=50), 3)
+    for score in ("val_nme_pct", "val_gender_ce"):
+        assert [row[score] for row in many] == pytest.approx([row[score] for row in few], rel=1e-3)
+    assert many[2]["val_loss"] > 10 * few[2]["val_loss"]
+
+
 def test_the_losses_that_dwa_remembers_are_those_of_the_epoch(weights, activations):
     run = session(weights, activations, loss_weighting="dwa", lambda1=2, lambda2=20)
     row = curve(run, 3)[-1]

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.config import config_from_flat
 from core.errors import UserError
-from core.names import Schedule
+from core.names import LossWeighting, Schedule
 from core.patience import Say
 from core.storage import Storage
 from search_spaces.joint import matters
@@ -27,6 +27,7 @@ WORDS = {
     "precision": "precision",
 }
 CACHED = "activation_cache"
+LAMBDAS = ("lambda1", "lambda2")
 PROFILE_KEYS = frozenset(key for settings in PROFILES.values() for key in settings)
 
 
@@ -155,6 +156,9 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
             continue
         config = config_from_flat({**space.fixed, **parameters}).flat()
         differs = {key for key in config if config[key] != trial.config[key] and matters(key, config)} - set(ELSEWHERE)
+        if aim.name == "val_loss":  # it is told with the lambdas, also where nothing is trained by them
+            told = {**config, "loss_weighting": LossWeighting.FIXED}
+            differs |= {key for key in LAMBDAS if config[key] != trial.config[key] and matters(key, told)}
         if config["augmentation"] and config[CACHED] != trial.config[CACHED]:
             differs.add(CACHED)  # kept views are other faces than those that are changed anew
         if differs <= PROFILE_KEYS | {CACHED}:

@@ -16,6 +16,7 @@ from search_spaces.paper import (
     PAPER_LANDMARKS,
     PAPER_MULTITASK,
 )
+from search_spaces.parts import ONLY_WITH, without_effect
 from search_spaces.space import Space
 from tune.plan import Plan, check_count, grid_options
 from tune.profile import PROFILES, Profile, settled_space
@@ -82,6 +83,12 @@ class PaperPlan:
         fixed = sorted(varied & set(self.settings))
         if fixed:
             raise UserError(f"--set {fixed[0]}: this is what the paper varies")
+        for step in STEPS:
+            idle = [key for key in step.space.parameters if without_effect(key, {**step.space.fixed, **self.settings})]
+            if idle:
+                raise UserError(
+                    f"--set {ONLY_WITH[idle[0]][0]}: would leave {idle[0]}, which the paper varies, no effect"
+                )
         self.step_plan(STEPS[0], {})  # its own checks hold for all four
 
     def step_plan(self, step: Step, chosen: Mapping[str, Any]) -> Plan:

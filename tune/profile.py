@@ -7,7 +7,7 @@ from typing import Any
 from core.config import check_value
 from core.errors import UserError
 from search_spaces.parameter import Value
-from search_spaces.parts import DEFAULTS
+from search_spaces.parts import DEFAULTS, without_effect
 from search_spaces.space import Space
 
 
@@ -26,12 +26,11 @@ PROFILES: dict[Profile, dict[str, Value]] = {
 
 def settled_space(space: Space, profile: Profile, settings: Mapping[str, Any]) -> Space:
     """``space`` with what the profile and then the user set; only the user's settings end a parameter's varying, and
-    with them what they leave without an effect: d_k where attention is of another kind than self-attention.
+    with them what they leave without an effect (``search_spaces.parts.ONLY_WITH``).
     """
     defaults = {k: v for k, v in PROFILES[profile].items() if k not in space.parameters and k not in space.fixed}
-    kind = {**space.fixed, **settings}.get("attention", DEFAULTS["attention"])
-    if "d_k" in space.parameters and kind != DEFAULTS["attention"]:
-        defaults["d_k"] = DEFAULTS["d_k"]
+    idle = [key for key in space.parameters if without_effect(key, {**space.fixed, **settings})]
+    defaults |= {key: DEFAULTS[key] for key in idle}
     return space.with_fixed({**defaults, **settings})
 
 
