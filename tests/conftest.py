@@ -15,6 +15,7 @@ from s3_server import s3_server
 
 from core.examples import Examples
 from core.run_folder import RunFolder
+from core.urls import below
 from core.vgg import vgg16_features
 from core.weights import Weights
 
@@ -86,3 +87,11 @@ def s3() -> Iterator[str]:
     """The URL of an S3 bucket."""
     with s3_server() as url:
         yield url
+
+
+@pytest.fixture(params=["file", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A URL for runs."""
+    if request.param == "file":
+        return f"file://{tmp_path}/there"
+    return below(request.getfixturevalue("s3"), tmp_path.name)
