@@ -9,9 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-import torch
-
-from core.device import cpu_name
+from core.device import device_name
 from core.errors import UserError
 from core.run_folder import RunFolder
 from core.splits import write_split
@@ -68,7 +66,7 @@ def _create(
                 "plan": plan,
                 **materials.identity(),
                 "baseline_validation": materials.baseline(),
-                "device": _device(materials),
+                "device": device_name(materials.device),
                 "workers": vars(materials.workers),
                 "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             }
@@ -82,9 +80,3 @@ def _create(
         raise UserError(f"{run.path} exists; choose another --name, or go on with it: {run.again}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove
-
-
-def _device(materials: Materials) -> str:
-    if materials.device.type == "cuda":
-        return torch.cuda.get_device_name()
-    return cpu_name()
