@@ -1,3 +1,4 @@
+import os
 from types import SimpleNamespace
 
 import pandas as pd
@@ -54,6 +55,29 @@ def test_a_trial_that_ran_and_lost_its_worker_too_often_fails_with_the_reason(re
     recorder.on_trial_error(0, [], trial)
     assert recorder.ledger.entries[0].status is Status.FAILED
     assert recorder.ledger.entries[0].reason == "RuntimeError: why"
+
+
+def test_the_disk_holds_a_trials_epochs_before_the_journal_says_that_it_ended(recorder, monkeypatch):
+    safe, told = {}, []
+    tell = recorder.study.tell
+
+    def flushed(handle, flush=os.fsync):
+        flush(handle)
+        safe[os.fstat(handle).st_ino] = os.fstat(handle).st_size
+
+    def telling(*given):
+        told.append(safe.get(recorder.ledger.curves_path.stat().st_ino))
+        tell(*given)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(recorder.study, "tell", telling)
+    for _ in range(2):
+        trial = drawn(recorder)
+        recorder.on_trial_start(0, [], trial)
+        for number in (1, 2, 3):
+            recorder.on_trial_result(0, [], trial, epoch(number))
+        recorder.on_trial_complete(0, [], trial)
+        assert told[-1] == recorder.ledger.curves_path.stat().st_size > 0
 
 
 def test_a_trial_that_starts_over_forgets_its_epochs(recorder):

@@ -1,7 +1,9 @@
 import json
+import math
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
@@ -150,6 +152,23 @@ def test_trials_of_elsewhere_teach_the_sampler_what_its_own_would(tmp_path):
     assert taught.known() == searched.known()
     assert taught.ended() == searched.ended()
     assert taught.ask() == searched.ask()
+
+
+@pytest.mark.parametrize("two_goals", [False, True])
+def test_tpe_learns_of_each_kind_of_model_from_its_own_kind_however_much_better_another_is(tmp_path, two_goals):
+    best = {"gender": 8e-4, "landmarks": 1.2e-5, "multitask": 8e-4, "attention": 1.2e-5}
+    study = Study(tmp_path / "j", SPACES["joint"], Sampler.TPE, 0, two_goals=two_goals)
+    drawn = {kind: [] for kind in best}
+    for _ in range(120):
+        number, parameters = study.ask()
+        kind, rate = parameters["architecture"], parameters["lr"]
+        drawn[kind].append(rate)
+        cost = abs(math.log10(rate / best[kind])) + (0 if kind == "gender" else 100)
+        study.tell(number, "finished", (cost, cost) if two_goals else cost, 10, "")
+    for kind, rates in drawn.items():
+        assert 18 <= len(rates) <= 45
+        learned = np.log10(rates[-10:])
+        assert np.median(np.abs(learned - math.log10(best[kind]))) < 0.5  # 1 by chance
 
 
 def test_drawing_a_trial_does_not_look_through_all_others(tmp_path, monkeypatch):

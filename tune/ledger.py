@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -95,6 +96,15 @@ class Ledger:
         if not self.curves_path.exists() or not self.curves_path.stat().st_size:
             append_line(self.curves_path, ",".join(CURVE_COLUMNS) + "\n")
         append_line(self.curves_path, line)
+
+    def settle(self) -> None:
+        """Have the disk hold all epochs so far, so that after a power cut no journal knows of more than is there."""
+        if self.curves_path.exists():
+            self.patience(self._flush, self.curves_path)
+
+    def _flush(self) -> None:
+        with self.curves_path.open("r+b") as file:
+            os.fsync(file.fileno())
 
     def restore_curves(self) -> None:
         """Give every known trial the epochs that ``curves.csv`` has of it, and drop a line that was cut off.

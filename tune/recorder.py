@@ -109,6 +109,7 @@ class Recorder(Callback):
         if best and status is not Status.FAILED:
             cost = goals_of(best) if self.study.two_goals else self.ledger.objective.cost(best)
             costs = [self.ledger.objective.cost(row) for row in entry.curve]
+        self.ledger.settle()
         self.study.tell(entry.number, str(status), cost, len(entry.curve), entry.reason, costs)
         self.board.end(entry, best)
         self.ledger.write()

@@ -124,15 +124,16 @@ class Study:
         if picked is not None:
             self.study.sampler = _fixed_sampler(picked[1])
             return picked[0]
-        if self.sampler is Sampler.TPE and self.head_start.earlier:
+        if self.sampler is Sampler.TPE and (self.head_start.earlier or KIND in self.space.parameters):
             self.study.sampler = _fixed_sampler(self._taught(number))
         return None
 
     def _taught(self, number: int) -> dict[str, Any]:
-        """What the sampler draws for a trial after it has seen the earlier runs' trials and all before this one."""
+        """What the sampler draws for a trial once it has seen, by kind of model, earlier runs' trials and its own."""
         seen = [self._foreign(e.parameters, e.status, min(e.costs), len(e.costs)) for e in self.head_start.earlier]
         seen += [trial for trial in self.study.get_trials(deepcopy=False) if trial.number < number]
-        return taught_draw(self.space, self.study.sampler, seen, derived_seed(self.seed, 0, number, 2), _suggest)
+        empty = optuna.create_study(sampler=self.study.sampler, directions=self.study.directions)
+        return taught_draw(self.space, empty, seen, derived_seed(self.seed, 0, number, 2), _suggest)
 
     def _holds(self) -> bool:
         return self.judged().forgotten is None

@@ -1,4 +1,4 @@
-"""A draw by a sampler that has seen trials of elsewhere, each kind of model for itself."""
+"""A draw by a sampler that learns each kind of model from trials of its own kind."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -15,19 +15,18 @@ KIND = "architecture"
 
 def taught_draw(
     space: Space,
-    sampler: optuna.samplers.BaseSampler,
+    study: optuna.Study,
     seen: Sequence[optuna.trial.FrozenTrial],
     seed: int,
     suggest: Callable[[optuna.trial.Trial, str, Parameter], Any],
 ) -> dict[str, Any]:
-    """Parameters that ``sampler`` draws after it has ``seen`` these trials.
+    """Parameters that the sampler of a ``study`` without trials draws after it has ``seen`` these.
 
     Each kind of model is drawn as often, and from what trials of its own kind have shown, as ASHA compares them: in one
     pool, the more there is to learn from, the sooner only the kind with the least error would be drawn.
     """
     kinds = space.values_of(KIND, "")
     kind = kinds[np.random.default_rng(seed).integers(len(kinds))]
-    study = optuna.create_study(sampler=sampler)
     study.add_trials([_without_kind(trial) for trial in seen if trial.params.get(KIND, kind) == kind])
     trial = study.ask()
     return space.draw(lambda key, parameter: kind if key == KIND else suggest(trial, key, parameter))
