@@ -20,17 +20,24 @@ class Done(NamedTuple):
     stderr: str
 
 
-def in_process(name: str, *words: object) -> Done:
-    """Run one of the scripts in this process."""
-    out, err, code = io.StringIO(), io.StringIO(), None
+def exit_code(name: str, *words: object) -> object:
+    """Run one of the scripts in this process; what it prints goes where this process's prints go."""
     path = str(SCRIPTS / name)
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [path, *map(str, words)])
         try:
             runpy.run_path(path, run_name="__main__")
         except SystemExit as end:
-            code = end.code
-    return Done(code or 0, out.getvalue(), err.getvalue())
+            return end.code or 0
+    return 0
+
+
+def in_process(name: str, *words: object) -> Done:
+    """The same, and what it prints."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = exit_code(name, *words)
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 def without_ray(name: str, *words: object) -> Done:

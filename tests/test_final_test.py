@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import runpy
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from doors import exit_code
 from filelock import FileLock
 from finished_run import FACE, made_predictions, made_winner, write_run
 from test_importance_table import row, table
@@ -35,7 +35,6 @@ from search_spaces.catalogue import find_space
 from tune.plan import Plan
 from tune.profile import Profile, settled_space
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "final_test.py"
 GENDER = np.arange(8) % 2
 TRUTH = Truth(GENDER, np.tile(FACE, (8, 1, 1)))
 MEAN_FACE_NME_PCT = np.full(8, 40.0)
@@ -149,13 +148,8 @@ def run(tmp_path: Path, cache: Path, weights: Weights) -> RunFolder:
     return write_run(tmp_path / "storage" / "first", faces, split, weights, models, plan)
 
 
-def script(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, words)])
-    try:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+def script(*words: object) -> object:
+    return exit_code("final_test.py", *words)
 
 
 def test_no_test_face_is_predicted_by_a_model_that_cannot_be_loaded(run: RunFolder, cache: Path) -> None:
@@ -176,7 +170,7 @@ def test_the_script_leaves_all_that_is_promised_and_is_told_from_inside_the_run(
     other.test.mkdir(parents=True)
     other.search.write_bytes(run.search.read_bytes())
     (other.test / "opened.json").write_text('["2026-01-02"]')
-    assert script(monkeypatch, ".", "--cache", cache) == 0
+    assert script(".", "--cache", cache) == 0
     out = capsys.readouterr().out
     for label in ("gender", "multitask-2"):
         for number in (0, 2):
@@ -193,7 +187,7 @@ def test_the_script_leaves_all_that_is_promised_and_is_told_from_inside_the_run(
     assert "Final test of run “first”" in page
     assert "opened by run “second” on" in page
     assert "multitask (24 trials): lr matters (62 %, 41 to 78)" in page
-    assert script(monkeypatch, run.path, "--cache", cache) == 0
+    assert script(run.path, "--cache", cache) == 0
     assert "has been opened before: 20" in capsys.readouterr().out
     assert len(json.loads((run.test / "opened.json").read_text())) == 2
 
@@ -207,10 +201,10 @@ def test_a_test_that_is_cut_off_while_it_draws_is_gone_on_with_and_counts_once(
 
     with monkeypatch.context() as patch:
         patch.setattr("core.gallery.write_figures", full)
-        assert script(patch, run.path, "--cache", cache) == 2
+        assert script(run.path, "--cache", cache) == 2
     scores = pd.read_csv(run.test / "scores.csv")
     assert "predicting 4 faces" in capsys.readouterr().out
-    assert script(monkeypatch, run.path, "--cache", cache) == 0
+    assert script(run.path, "--cache", cache) == 0
     out = capsys.readouterr().out
     assert "going on with the test of 20" in out
     assert "predicting" not in out
@@ -244,23 +238,23 @@ REFUSED = {
 
 @pytest.mark.parametrize(("message", "damage"), REFUSED.items(), ids=REFUSED)
 def test_what_is_wrong_is_one_line_and_does_not_count_as_an_opening(
-    run: RunFolder, cache: Path, monkeypatch, capsys, message: str, damage: Callable[[RunFolder], object]
+    run: RunFolder, cache: Path, capsys, message: str, damage: Callable[[RunFolder], object]
 ) -> None:
     damage(run)
-    assert script(monkeypatch, run.path, "--cache", cache) == 2
+    assert script(run.path, "--cache", cache) == 2
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 1
     assert message in errors[0]
     assert not run.test.exists()
 
 
-def test_a_run_that_another_process_works_on_is_left_alone(run: RunFolder, cache: Path, monkeypatch, capsys) -> None:
+def test_a_run_that_another_process_works_on_is_left_alone(run: RunFolder, cache: Path, capsys) -> None:
     holder = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
     words = [sys.executable, "-c", holder, str(run.path / ".lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert script(monkeypatch, run.path, "--cache", cache) == 2
+        assert script(run.path, "--cache", cache) == 2
         process.communicate("\n")
     assert "another process is working on this run" in capsys.readouterr().err
     assert not run.test.exists()
@@ -272,6 +266,6 @@ def test_a_run_that_another_process_works_on_is_left_alone(run: RunFolder, cache
 def test_long_work_says_something_every_few_seconds(run: RunFolder, cache: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("tune.progress.Progress.__init__.__defaults__", (0.05,))
     monkeypatch.setattr(core.bench, "inference_ms", lambda *_: time.sleep(0.3) or 300.0)
-    assert script(monkeypatch, run.path, "--cache", cache) == 0
+    assert script(run.path, "--cache", cache) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("gender: timing one face; 0:") for line in lines) >= 2

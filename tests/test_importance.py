@@ -1,14 +1,13 @@
 """From a run's trials to what mattered, and the script as a person runs it."""
 
 import math
-import runpy
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from doors import exit_code
 
 from benchmarks.importance import importance_after, side_by_side
 from benchmarks.learning_curves import CURVES
@@ -35,7 +34,6 @@ from tune.plan import Plan, grid_options
 from tune.profile import Profile
 from tune.study import Sampler, Study
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "importance.py"
 TOP = -3  # lg of the best rate below
 
 
@@ -217,17 +215,12 @@ def run(tmp_path) -> RunFolder:
     return folder
 
 
-def script(monkeypatch: pytest.MonkeyPatch, cache: Path, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, words), "--cache", str(cache)])
-    try:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+def script(cache: Path, *words: object) -> object:
+    return exit_code("importance.py", *words, "--cache", cache)
 
 
-def test_the_script_writes_what_the_search_itself_would(run, tmp_path, monkeypatch, capsys):
-    assert script(monkeypatch, tmp_path / "cache", run.path) == 0
+def test_the_script_writes_what_the_search_itself_would(run, tmp_path, capsys):
+    assert script(tmp_path / "cache", run.path) == 0
     assert "multitask (40 trials): lr matters (" in capsys.readouterr().out
     found = read_importance(run.importance)
     pd.testing.assert_frame_equal(
@@ -236,7 +229,7 @@ def test_the_script_writes_what_the_search_itself_would(run, tmp_path, monkeypat
     assert (run.path / "importance.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_script_refuses_what_it_cannot_do_in_one_line(run, tmp_path, monkeypatch, capsys):
+def test_the_script_refuses_what_it_cannot_do_in_one_line(run, tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     cases = [
         ([tmp_path / "nothing"], "no run here"),
@@ -245,12 +238,12 @@ def test_the_script_refuses_what_it_cannot_do_in_one_line(run, tmp_path, monkeyp
         ([run.path, "--out", tmp_path / "file" / "deeper"], "must be a folder"),
     ]
     for words, message in cases:
-        assert script(monkeypatch, tmp_path / "cache", *words) == 2
+        assert script(tmp_path / "cache", *words) == 2
         said = capsys.readouterr().err
         assert message in said
         assert len(said.splitlines()) == 1
     run.journal.unlink()
-    assert script(monkeypatch, tmp_path / "cache", run.path) == 2
+    assert script(tmp_path / "cache", run.path) == 2
     assert "no such file, so nothing is known" in capsys.readouterr().err
     assert not run.journal.exists()
     assert not run.importance.exists()

@@ -2,18 +2,17 @@
 
 import os
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from doors import SCRIPTS, exit_code
 from PIL import Image
 from tiny_celeba import replace, replace_line, rows, write_celeba
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "scripts" / "prepare_celeba.py"
 ATTRIBUTES, LANDMARKS, IDENTITY = "list_attr_celeba.txt", "list_landmarks_align_celeba.txt", "identity_CelebA.txt"
 FIRST, THIRD = "000001.jpg", "000003.jpg"  # images on line 3 and 5 of the files with count and header
 GOOD = " ".join(["-1"] * 40)
@@ -102,18 +101,9 @@ def male(folder: Path, value: str) -> None:
     replace_line(folder / ATTRIBUTES, 5, " ".join(fields))
 
 
-def run_in_process(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
-    try:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    return 0
-
-
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
+        [sys.executable, str(SCRIPTS / "prepare_celeba.py"), *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -128,7 +118,6 @@ def names(folder: Path) -> list[str]:
 @pytest.mark.parametrize(("damage", "message"), BAD_INPUT.values(), ids=BAD_INPUT)
 def test_bad_input_ends_in_one_line_and_leaves_nothing(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     damage: Damage,
     message: str,
@@ -138,7 +127,7 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(
     before = names(tmp_path)
     # All 24 people, so that the damaged one is among them.
     arguments = ["--celeba", str(source), "--out", str(tmp_path / "data" / "mini"), "--people", "24"]
-    assert run_in_process(arguments, monkeypatch) == 2
+    assert exit_code("prepare_celeba.py", *arguments) == 2
     output = capsys.readouterr()
     assert output.out == ""
     assert len(output.err.splitlines()) == 1
@@ -163,7 +152,6 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
 def test_bad_arguments_end_in_one_line_and_leave_nothing(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
     message: str,
@@ -172,7 +160,7 @@ def test_bad_arguments_end_in_one_line_and_leave_nothing(
     before = names(tmp_path)
     given = [argument.format(tmp=tmp_path) for argument in arguments]
     defaults = ["--celeba", str(tmp_path / "celeba"), "--out", str(tmp_path / "mini")]
-    assert run_in_process([*defaults, *given], monkeypatch) == 2  # argparse takes the last of two
+    assert exit_code("prepare_celeba.py", *defaults, *given) == 2  # argparse takes the last of two
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert message in error
