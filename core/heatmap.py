@@ -6,13 +6,18 @@ outermost positions: 3 % of the crop from its edges with 14 positions a side, 1.
 and H x W positions of the maps, L = 5 landmarks, X = (x, y) as fractions of the crop.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
+from core.attention import unit_rms
 from core.names import CROP, LANDMARKS
 
 CHANNELS = 128  # inside the head; with 512 of VGG-16's in front, a tenth of a complete head of width 512
-START_SPREAD = 1.5  # positions: how wide the maps are that start at the mean face
+START_SPREAD = 20 / CROP  # of the crop: how wide the maps are that start at the mean face
+GAIN = 10.0
+"""Of the maps' logits, without which a place moves some fifty times less in a step than that of a complete head."""
 
 
 def places(positions: int) -> Tensor:
@@ -33,12 +38,14 @@ def expectation(maps_blhw: Tensor) -> Tensor:
 class HeatmapHead(nn.Module):
     """From a feature map to landmarks: a convolution, one that doubles the side, and a map for each landmark.
 
-    To the maps comes one that is learned for itself, the same for all faces: where the landmark most often is.
+    It sees features of a root mean square of 1 (:mod:`core.attention` says why). To the maps comes one that is learned
+    for itself, the same for all faces: where the landmark most often is.
 
     Args:
         channels: of the feature map.
         side: of the feature map; the maps have twice as many positions a side.
-        dropout: probability of dropping a channel inside while training.
+        dropout: probability of dropping a channel of the first layer while training; nearer to the softmax it would be
+            noise in the places themselves.
     """
 
     def __init__(self, channels: int, side: int, dropout: float) -> None:
@@ -50,9 +57,14 @@ class HeatmapHead(nn.Module):
             nn.Dropout2d(dropout),
             nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, stride=2, padding=1),
             nn.ReLU(inplace=True),
-            nn.Dropout2d(dropout),
             nn.Conv2d(CHANNELS, len(LANDMARKS), 1),
         )
+        first, doubling = self.layers[0], self.layers[3]
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(doubling, nn.ConvTranspose2d)
+        nn.init.kaiming_normal_(first.weight, nonlinearity="relu")
+        # Of its 4 x 4 taps 2 x 2 reach any one position.
+        nn.init.normal_(doubling.weight, std=math.sqrt(2 / (4 * CHANNELS)))
         self.usual = nn.Parameter(torch.zeros(len(LANDMARKS), 2 * side, 2 * side))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -60,7 +72,7 @@ class HeatmapHead(nn.Module):
         if features.ndim == 3:
             features = features.transpose(1, 2).reshape(features.shape[0], features.shape[2], self.side, self.side)
         # Under autocast too: what a bfloat16 map holds is good to a hundredth of its logits, its sum is not.
-        maps: Tensor = self.layers(features).float() + self.usual.float()
+        maps: Tensor = GAIN * self.layers(unit_rms(features)).float() + self.usual.float()
         return expectation(maps)
 
     @torch.no_grad()
@@ -81,7 +93,7 @@ def _bump(positions: int, mean: float) -> Tensor:
     low, high = -1.0, 2.0  # places of the top; the expectation rises with it
     for _ in range(60):
         top = (low + high) / 2
-        logits = -0.5 * ((where - top) * positions / START_SPREAD) ** 2
+        logits = -0.5 * ((where - top) / START_SPREAD) ** 2
         if float((logits.softmax(dim=0) * where).sum()) < mean:
             low = top
         else:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core.attention import Attention, attention_of
 from core.config import ModelConfig
 from core.heatmap import HeatmapHead
-from core.names import LANDMARKS, TASKS, Architecture, AttentionKind, LandmarkStart, Task
+from core.names import LANDMARKS, SELF_ATTENTION, TASKS, Architecture, LandmarkStart, Task
 from core.vgg import BLOCK_ENDS, CHANNELS, POSITIONS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
 
@@ -142,7 +142,7 @@ def build_model(settings: ModelConfig, pretrained: Weights, mean_face: Tensor) -
     model.features.load_state_dict(pretrained.features)
     model.features.to(memory_format=torch.channels_last)
     # After self-attention heads read positions x d_v, in another order than ImageNet's.
-    if settings.architecture is not Architecture.ATTENTION or settings.attention is not AttentionKind.SELF:
+    if settings.architecture is not Architecture.ATTENTION or settings.attention not in SELF_ATTENTION:
         for head in model.heads.values():
             if isinstance(head, CompleteHead):
                 head.start_from(pretrained.tensors)

@@ -65,8 +65,12 @@ class AttentionKind(StrEnum):
     """What the attention model has before each head: ``core.attention`` says what each does."""
 
     SELF = "self"
+    SELF_RMS = "self_rms"
     SE = "se"
     CBAM = "cbam"
+
+
+SELF_ATTENTION = (AttentionKind.SELF, AttentionKind.SELF_RMS)
 
 
 class Schedule(StrEnum):

@@ -6,14 +6,23 @@ from typing import Any
 
 from core.config import Config
 from core.errors import UserError
-from core.names import TASKS, Architecture, AttentionKind, LandmarkHead, LossWeighting, Schedule, Task
+from core.names import (
+    SELF_ATTENTION,
+    TASKS,
+    Architecture,
+    AttentionKind,
+    LandmarkHead,
+    LossWeighting,
+    Schedule,
+    Task,
+)
 from search_spaces.parameter import Choice, Float, Int, Parameter, Value
 from search_spaces.space import Condition, Space
 
 _LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
 _BOTH = tuple(str(a) for a in Architecture if len(TASKS[a]) == 2)
 _ATTENDING = ("architecture", (str(Architecture.ATTENTION),))
-_SELF = ("attention", (str(AttentionKind.SELF),))
+_SELF = ("attention", tuple(map(str, SELF_ATTENTION)))
 _ROOM = ("frozen_blocks", (0, 1, 2, 3, 4))
 
 

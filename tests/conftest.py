@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 from photo_desk import write_photos, write_sure_run
 from s3_server import s3_server
+from safetensors.torch import save_file
 
 from core.examples import Examples
 from core.run_folder import RunFolder
@@ -20,6 +22,8 @@ from core.vgg import vgg16_features
 from core.weights import Weights
 
 torch.set_num_threads(2)
+settings.register_profile("tandem", deadline=None, derandomize=True)  # the same on every machine, however busy
+settings.load_profile("tandem")
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +36,14 @@ def weights() -> Weights:
         scale = (2 / fan_in) ** 0.5 if tensor.ndim > 1 else 0.01
         tensors[f"features.{name}"] = torch.empty(tensor.shape).normal_(generator=generator) * scale
     return Weights(tensors, "made for tests", "0" * 64)
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> Path:
+    """The same weights in a file, from which whole searches have them at once: random ones would be calibrated."""
+    path = tmp_path_factory.mktemp("weights") / "vgg16.safetensors"
+    save_file(dict(weights.tensors), path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parents[1]
 COMMON = ["--drawn-faces", "40", "--weights", "random", "--workers", "1", "--set", "head_width=8", "frozen_blocks=5"]
+COMMON += ["precision=fp32"]  # each new cache would time this CPU, beside others maybe
 RUNS_TRIALS = re.compile("ray::(SearchTrial|ResourceTrainable|RetrainTrial)")
 
 
@@ -57,11 +58,27 @@ class Running:
         assert "Traceback" not in self.said, self.said
         return self.said
 
+    def kill(self) -> None:
+        """End it in its middle, as no program can prevent.
+
+        Raises:
+            AssertionError: it had ended by itself.
+        """
+        assert self.process.poll() is None, self.said
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> None:
         """Leave no process behind."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def epochs_of(folder: Path) -> int:
+    """Epochs of a run that have been written down."""
+    curves = folder / "curves.csv"
+    return max(0, len(curves.read_text().splitlines()) - 1) if curves.exists() else 0
 
 
 def hears_ctrl_c() -> None:

@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.examples import Examples
 from core.names import Precision
 from core.session import Session
+from core.vgg import BLOCK_ENDS, normalised, vgg16_features
 
 CPU = torch.device("cpu")
 
@@ -57,14 +58,22 @@ def test_only_the_rows_asked_for_are_computed_and_the_second_time_none(faces, we
 
 
 @pytest.mark.slow
-def test_bfloat16_activations_are_kept_bit_for_bit(faces, weights, tmp_path):
+def test_bfloat16_activations_are_kept_bit_for_bit_and_near_those_of_float32(faces, weights, tmp_path):
     images, _, _ = faces
-    path = FrozenActivations(images, np.array([0]), "faces", weights, 1, Precision.BF16, CPU, tmp_path).computed()
-    stored = np.load(path)
+    options = (images, np.array([0]), "faces", weights, 1)
+    stored, exact = (
+        np.load(FrozenActivations(*options, precision, CPU, tmp_path).computed())
+        for precision in (Precision.BF16, Precision.FP32)
+    )
     assert stored.dtype == np.uint16
-    exact = FrozenActivations(images, np.array([0]), "faces", weights, 1, Precision.FP32, CPU, tmp_path).computed()
+    layers = vgg16_features("cpu")
+    layers.load_state_dict({key.removeprefix("features."): value for key, value in weights.tensors.items()})
+    layers = layers[: BLOCK_ENDS[1]].to(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = layers(normalised(torch.from_numpy(images[:1])).contiguous(memory_format=torch.channels_last))
+    np.testing.assert_array_equal(stored, expected.to(torch.bfloat16).contiguous().view(torch.uint16).numpy())
     as_float = torch.from_numpy(stored).view(torch.bfloat16).float().numpy()
-    np.testing.assert_allclose(as_float, np.load(exact), rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(as_float, exact, rtol=0.05, atol=0.05)
 
 
 def of_blocks(weights, cache, *blocks):

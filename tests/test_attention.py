@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from test_session import curve, session
@@ -38,33 +40,81 @@ def test_values_have_a_size_of_their_own():
     assert layer(torch.rand(3, 6, 2, 2)).shape == (3, 4, 10)
 
 
-def test_cbam_is_its_papers_equations():
+def unit(x):
+    return x / x.square().flatten(1).mean(1).sqrt().view(-1, *[1] * (x.ndim - 1))
+
+
+def test_cbam_is_its_papers_equations_on_numbers_of_unit_scale():
     torch.manual_seed(0)
     layer, x = Cbam(32), torch.rand(2, 32, 7, 7)
     first, _, last = layer.channels
-    pooled = [x.flatten(2).mean(2), x.flatten(2).max(2).values]
+    for gate in (last, layer.positions):
+        nn.init.normal_(gate.weight)
+    pooled = [unit(x.flatten(2).mean(2)), unit(x.flatten(2).max(2).values)]
     channels = torch.sigmoid(sum(last(torch.relu(first(part))) for part in pooled))
     weighed = torch.einsum("bchw,bc->bchw", x, channels)
-    seen = torch.stack([weighed.mean(1), weighed.max(1).values], 1)
+    seen = unit(torch.stack([weighed.mean(1), weighed.max(1).values], 1))
     positions = torch.sigmoid(nn.functional.conv2d(seen, layer.positions.weight, layer.positions.bias, padding=3))
     torch.testing.assert_close(layer(x), weighed * positions)
 
 
 def test_squeeze_and_excitation_weighs_each_channel_by_one_number():
     torch.manual_seed(0)
-    x = torch.rand(2, 512, 7, 7) + 0.1
-    shares = (Attention(AttentionKind.SE).module()(x) / x).detach()
+    x, layer = torch.rand(2, 512, 7, 7) + 0.1, Attention(AttentionKind.SE).module()
+    nn.init.normal_(layer.fc2.weight)
+    shares = (layer(x) / x).detach()
     assert shares.flatten(2).std(2).max() < 1e-5
     assert float(shares.min()) > 0
     assert float(shares.max()) < 1
     assert float(shares.std()) > 1e-3
 
 
+@pytest.mark.parametrize("kind", [AttentionKind.SE, AttentionKind.CBAM])
+@pytest.mark.parametrize("scale", [0.1, 6.0, 120.0])
+def test_gates_begin_open_at_any_scale_of_the_features(kind, scale):
+    x = scale * torch.rand(2, 512, 7, 7)
+    shares = Attention(kind).module()(x) / x
+    passed = 1 / (1 + math.exp(-2))
+    torch.testing.assert_close(shares, torch.full_like(x, passed if kind is AttentionKind.SE else passed**2))
+
+
+def test_with_rms_weights_are_those_of_unit_features_whatever_the_scale_and_values_are_not():
+    torch.manual_seed(0)
+    plain, rms, x = SelfAttention(6, 4, 5, 2), SelfAttention(6, 4, 5, 2, rms=True), 50 * torch.rand(2, 6, 3, 3)
+    rms.load_state_dict(plain.state_dict())
+    nn.init.zeros_(plain.value.bias)
+    nn.init.zeros_(rms.value.bias)
+    scale = x.flatten(1).square().mean(1).sqrt()
+    torch.testing.assert_close(rms(x), plain(unit(x)) * scale[:, None, None])
+
+
+def test_on_features_as_vggs_the_papers_queries_start_on_one_position_and_those_of_unit_rms_on_most():
+    """Sparse features of a root mean square of 6, as block 5 gives them; weights over the 49 positions."""
+    torch.manual_seed(0)
+    x = unit(torch.rand(16, 512, 7, 7).pow(2) * (torch.rand(16, 512, 7, 7) < 0.06)) * 6
+    spread = []
+    for rms in (False, True):
+        layer = SelfAttention(512, 256, 256, 1, rms)
+        with torch.no_grad():
+            layer.value = Positions()
+            weights = layer(x)  # of each query, over the positions
+        spread.append(float(1 / weights.square().sum(2).mean()))  # as many positions, if they weighed the same
+    assert spread[0] < 5
+    assert spread[1] > 40
+
+
+class Positions(nn.Module):
+    """Values by which each position is told from the others."""
+
+    def forward(self, x):
+        return torch.eye(x.shape[1]).expand(len(x), -1, -1)
+
+
 @pytest.mark.parametrize(
     ("settings", "gender", "landmarks"),
     [
         ({"d_k": 64}, (64, 64), (64, 64)),
-        ({"d_k": 64, "d_k_landmarks": 32}, (64, 64), (32, 32)),
+        ({"d_k": 64, "d_k_landmarks": 32}, (64, 64), (32, 64)),
         ({"d_k": 64, "d_v": 16}, (64, 16), (64, 16)),
         ({"d_k": 64, "d_k_landmarks": 32, "d_v": 16, "attention_heads": 4}, (64, 16), (32, 16)),
     ],

@@ -5,7 +5,8 @@ import shutil
 
 import pandas as pd
 import pytest
-from real_search import COMMON, Running, assert_same_results, command, run
+from doors import without_ray
+from real_search import COMMON, Running, assert_same_results, command, epochs_of, run
 
 SMALL = ["--epochs", "1", "--grace", "1", "--retrain-epochs", "1", "--retrain-seeds", "1"]
 
@@ -28,9 +29,9 @@ def test_a_killed_search_that_knew_earlier_runs_goes_on_without_them_as_an_undis
 
     words = command(tmp_path, cache, "--name", "cut", *options, *SMALL, *COMMON)
     driver = Running(words, tmp_path / "said")
-    curves = tmp_path / "cut/curves.csv"
-    driver.until(lambda: curves.exists() and len(curves.read_text().splitlines()) > 8)
-    driver.stop()
+    driver.until(lambda: epochs_of(tmp_path / "cut") >= 4)
+    driver.kill()
+    assert epochs_of(tmp_path / "cut") < 10
     shutil.rmtree(tmp_path / "first")
     resumed = run(command(tmp_path, cache, "--resume", "cut", "--workers", "1"))
     assert resumed.returncode == 0, resumed.stderr
@@ -39,6 +40,6 @@ def test_a_killed_search_that_knew_earlier_runs_goes_on_without_them_as_an_undis
     assert [line for line in resumed.stdout.splitlines() if line.startswith("the prior ")] == told
 
     (tmp_path / "cut/head_start.json").unlink()
-    again = run(command(tmp_path, cache, "--resume", "cut", "--workers", "1"))
+    again = without_ray("search.py", *command(tmp_path, cache, "--resume", "cut", "--workers", "1")[2:])
     assert again.returncode == 2
     assert "head_start.json" in again.stderr

@@ -229,6 +229,19 @@ def test_the_script_writes_what_the_search_itself_would(run, tmp_path, capsys):
     assert (run.path / "importance.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_of_two_runs_with_other_seeds_the_script_tells_of_both_and_writes_only_where_it_is_told(run, tmp_path, capsys):
+    other = RunFolder(run.path.with_name("second"))
+    trained(plan(seed=1), other.path)
+    other.write_search({**run.read_search(), "plan": plan(seed=1).to_json()})
+    before = sorted(path for path in run.path.parent.rglob("*") if path.name != ".lock")
+    assert script(tmp_path / "cache", run.path, other.path) == 0
+    assert "multitask (80 trials): lr matters (" in capsys.readouterr().out
+    assert script(tmp_path / "cache", run.path, other.path, "--out", tmp_path / "both") == 0
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["importance.csv", "importance.png"]
+    assert read_importance(tmp_path / "both" / "importance.csv").query("branch == 'multitask'")["trials"].eq(80).all()
+    assert sorted(path for path in run.path.parent.rglob("*") if path.name != ".lock") == before
+
+
 def test_the_script_refuses_what_it_cannot_do_in_one_line(run, tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     cases = [

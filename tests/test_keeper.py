@@ -167,10 +167,14 @@ def test_a_driver_learns_that_its_run_was_taken_over(place, tmp_path, monkeypatc
             monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
             monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
             taken = ExitStack()
-            for _ in range(5):
+
+            def taken_over():
                 with suppress(UserError):  # a sign of life of the first one was under way
                     taken.enter_context(other.held(other.run("a"), print))
-                    break
+                    return True
+                return False
+
+            waited(taken_over)
             with taken:
                 waited(lambda: "taken this run over" in run.lost)
                 (run.path / "trials.csv").write_text("of the one that lost it\n")

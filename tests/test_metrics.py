@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -210,13 +209,3 @@ def test_the_baselines_predicted_gender_is_the_majority() -> None:
     scores = baseline_scores(train, truth_of([0, 0, 1, 1, 1]))
     assert scores["gender_accuracy"] == pytest.approx(3 / 5)
     assert scores["gender_recall"] == 1
-
-
-def test_scoring_50_faces_takes_under_a_millisecond() -> None:
-    predictions, truth = drawn(7)
-    seconds = []
-    for _ in range(50):
-        start = time.perf_counter()
-        score(predictions, truth)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1e-3  # the fastest: others may share the processor

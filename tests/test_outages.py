@@ -9,9 +9,9 @@ import sys
 import time
 
 import pytest
+from doors import in_process, without_ray
 from outage import Door
-from real_search import COMMON, Running, assert_same_results, command, hears_ctrl_c, run
-from safetensors.torch import save_file
+from real_search import COMMON, Running, assert_same_results, command, epochs_of, hears_ctrl_c, run
 
 from core.mirror import Mirror
 from core.urls import below
@@ -24,10 +24,8 @@ NOTICED = ("storage away since", "; trying again for up to")
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory, weights):
-    path = tmp_path_factory.mktemp("weights") / "vgg16.safetensors"
-    save_file(dict(weights.tensors), path)
-    return [*OPTIONS, "--weights", str(path)]
+def options(weights_file):
+    return [*OPTIONS, "--weights", str(weights_file)]
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +59,7 @@ def copy(cache):
 
 
 def epochs(cache):
-    curves = copy(cache) / "curves.csv"
-    return max(0, len(curves.read_text().splitlines()) - 1) if curves.is_file() else 0
+    return epochs_of(copy(cache))
 
 
 def go_away(door, search):
@@ -76,13 +73,28 @@ def go_away(door, search):
 
 def own_cache(cache, folder):
     """A copy of the cache, as another machine would have it."""
-    return shutil.copytree(cache, folder, ignore=lambda _, names: [n for n in names if n == "runs"])
+    unwanted = re.compile("runs|random-filters-.*")
+    return shutil.copytree(cache, folder, ignore=lambda _, names: filter(unwanted.fullmatch, names))
+
+
+def nobody_else_works_on_it(place, cache, options):
+    """A second search of the run's name, and a second resume, are refused in one line."""
+    for words, reason in (
+        (["--name", "a", *options], "/a.* exists; choose another --name, or go on with it: --resume a --storage"),
+        (["--resume", "a"], "another process is working on this run"),
+    ):
+        second = without_ray("search.py", *command(place, cache, *words)[2:])
+        assert second.returncode == 2
+        assert re.search(reason, second.stderr)
+        assert len(second.stderr.strip().splitlines()) == 1
 
 
 def test_storage_that_goes_away_during_search_and_retraining_costs_nothing(tmp_path, cache, options, alone, door, s3):
     (door, url), here = door, own_cache(cache, tmp_path / "cache")
     place, plain = below(url, tmp_path.name), below(s3, tmp_path.name)
     search = Running(command(place, here, "--name", "a", *options), tmp_path / "said")
+    search.until(lambda: epochs(here))
+    nobody_else_works_on_it(plain, tmp_path / "other", options)
     search.until(lambda: epochs(here) >= 10)
     go_away(door, search)
     search.until(lambda: list(copy(here).glob("winners/gender/*")) or "retraining" in search.said)
@@ -91,24 +103,14 @@ def test_storage_that_goes_away_during_search_and_retraining_costs_nothing(tmp_p
     there = fetched(plain, tmp_path / "there")
     assert_same_results(there, alone)
     assert (there / "winners/gender/seed-0/config.json").is_file()
-    tested = run([sys.executable, "scripts/final_test.py", below(plain, "a"), "--cache", str(tmp_path / "elsewhere")])
+    tested = in_process("final_test.py", below(plain, "a"), "--cache", tmp_path / "elsewhere")
     assert tested.returncode == 0, tested.stderr
     assert Mirror(tmp_path, below(plain, "a")).read("test/report.html")
 
 
-def test_a_killed_driver_resumes_from_s3_on_another_machine(tmp_path, cache, options, alone, s3):
-    here, place = own_cache(cache, tmp_path / "cache"), below(s3, tmp_path.name)
-    search = Running(command(place, here, "--name", "a", *options), tmp_path / "said")
-    search.until(lambda: epochs(here) >= 10)
-    os.kill(search.process.pid, signal.SIGKILL)
-    search.process.wait()
-    other = own_cache(cache, tmp_path / "other")  # it does not have what was not copied yet, and trains that again
-    resumed = run(command(place, other, "--resume", "a"))
-    assert resumed.returncode == 0, resumed.stderr
-    assert_same_results(fetched(place, tmp_path / "there"), alone)
-
-
-def test_a_search_on_s3_that_is_interrupted_says_how_to_go_on_and_does(tmp_path, cache, options, alone, s3):
+def test_a_search_on_s3_is_interrupted_gone_on_with_killed_and_gone_on_with_on_another_machine(
+    tmp_path, cache, options, alone, s3
+):
     here, place = own_cache(cache, tmp_path / "cache"), below(s3, tmp_path.name)
     words = command(place, here, "--name", "a", *options)
     search = Running(words, tmp_path / "said", preexec_fn=hears_ctrl_c)
@@ -117,29 +119,16 @@ def test_a_search_on_s3_that_is_interrupted_says_how_to_go_on_and_does(tmp_path,
     said = search.end(130)
     again = shlex.split(re.search("Go on with: (.*)", said).group(1))
     assert again == ["--resume", "a", "--storage", place, "--cache", str(here)]
-    resumed = run([sys.executable, "scripts/search.py", *again])
+
+    before = epochs(here)
+    search = Running([sys.executable, "scripts/search.py", *again], tmp_path / "said again")
+    search.until(lambda: epochs(here) >= before + 10)
+    search.kill()
+    assert epochs(here) < epochs_of(alone)
+    other = own_cache(cache, tmp_path / "other")  # it does not have what was not copied yet, and trains that again
+    resumed = run(command(place, other, "--resume", "a"))
     assert resumed.returncode == 0, resumed.stderr
     assert_same_results(fetched(place, tmp_path / "there"), alone)
-
-
-@pytest.mark.parametrize("kind", ["folder", "s3"])
-def test_of_two_searches_with_one_name_the_second_is_refused(tmp_path, cache, options, alone, kind, request):
-    place = str(tmp_path / "runs") if kind == "folder" else below(request.getfixturevalue("s3"), tmp_path.name)
-    here = own_cache(cache, tmp_path / "cache")
-    first = Running(command(place, here, "--name", "a", *options), tmp_path / "said")
-    folder = tmp_path / "runs" / "a"
-    first.until(lambda: epochs(here) if kind == "s3" else (folder / "curves.csv").exists())
-    other = own_cache(cache, tmp_path / "other")
-    for words, reason in (
-        (["--name", "a", *options], "/a.* exists; choose another --name, or go on with it: --resume a --storage"),
-        (["--resume", "a"], "another process is working on this run"),
-    ):
-        second = run(command(place, other, *words))
-        assert second.returncode == 2
-        assert re.search(reason, second.stderr)
-        assert len(second.stderr.strip().splitlines()) == 1
-    first.end()
-    assert_same_results(folder if kind == "folder" else fetched(place, tmp_path / "there"), alone)
 
 
 def test_two_searches_begun_together_with_one_empty_cache_both_come_out_as_alone(tmp_path, options, alone):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from doors import without_ray
+from doors import in_process, without_ray
 
 from core.replication import CHOICES
 
@@ -78,7 +78,7 @@ def test_finals_go_on_with_the_very_training_of_their_rows(whole):
 def test_a_finished_replication_is_not_tested_again(whole, cache):
     folder, _ = whole
     opened = (folder / "test" / "opened.json").read_text()
-    again = run(command(folder.parent, cache, "--resume", "whole"))
+    again = in_process("paper.py", *command(folder.parent, cache, "--resume", "whole")[2:])
     assert again.returncode == 0, again.stderr
     assert "is complete" in again.stdout
     assert (folder / "test" / "opened.json").read_text() == opened
@@ -89,7 +89,7 @@ def test_a_finished_replication_is_not_tested_again(whole, cache):
 def test_killed_twice_and_resumed_it_makes_the_tables_of_an_undisturbed_one(whole, tmp_path, cache):
     folder, _ = whole
     words = command(tmp_path, cache, "--name", "killed", "--seeds", "2", *TINY)
-    for awaited in ("table1/trials.csv", "table3/winners/backbone.safetensors", "test/measured.json"):
+    for awaited in ("table3/winners/backbone.safetensors", "test/measured.json"):
         process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 300
         while not (tmp_path / "killed" / awaited).exists():
@@ -109,17 +109,19 @@ def test_killed_twice_and_resumed_it_makes_the_tables_of_an_undisturbed_one(whol
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_the_forecast_lists_every_run_and_leaves_nothing(tmp_path, cache):
+def test_the_forecast_lists_every_run_with_what_it_takes_and_leaves_nothing(tmp_path, cache, monkeypatch):
     before = set(ROOT.glob("runs/*"))
+    monkeypatch.setattr("tune.forecast.seconds_per_epoch", lambda *_: 2.0)
     words = command(tmp_path, cache, "--plan", "--seeds", "5", *TINY)
     at = words.index("--storage")
-    done = run(words[:at] + words[at + 2 :])
+    done = without_ray("paper.py", *words[2:at], *words[at + 2 :])
     assert done.returncode == 0, done.stderr
-    rows = [line.split()[-4:-2] for line in done.stdout.splitlines() if line.startswith(("table I", "  its winner"))]
-    finals = [["5", "10"]] + [["5", "15"]] * 3  # runs and epochs; model 1 is not trained on
-    tables = [["20", "40"]] + [["25", "50"]] * 3
+    rows = [line.split()[-4:] for line in done.stdout.splitlines() if line.startswith(("table I", "  its winner"))]
+    # Runs, epochs, seconds each, and with 5 s beside them the time; model 1 is not trained on.
+    finals = [["5", "10", "2.00", "0:25"]] + [["5", "15", "2.00", "0:35"]] * 3
+    tables = [["20", "40", "2.00", "1:25"]] + [["25", "50", "2.00", "1:45"]] * 3
     assert rows == [row for pair in zip(tables, finals, strict=True) for row in pair]
-    assert "5 seeds, 1 at once: about" in done.stdout
+    assert "5 seeds, 1 at once: about 8:50 in all" in done.stdout
     assert set(ROOT.glob("runs/*")) == before
 
 

@@ -1,31 +1,28 @@
 """A whole search for two goals on tiny drawn faces: cut off, gone on with, tested."""
 
 import json
-import os
-import signal
-import sys
 
 import pandas as pd
 import pytest
-from real_search import COMMON, Running, assert_same_results, command, run
-from safetensors.torch import save_file
+from doors import in_process
+from real_search import COMMON, Running, assert_same_results, command, epochs_of, run
 
 from core.pareto import front_rank
 
-LENGTH = ["--trials", "8", "--epochs", "4", "--grace", "1", "--retrain-epochs", "2", "--retrain-seeds", "2"]
+LENGTH = ["--trials", "14", "--epochs", "4", "--grace", "1", "--retrain-epochs", "2", "--retrain-seeds", "2"]
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory, weights):
-    path = tmp_path_factory.mktemp("weights") / "vgg16.safetensors"
-    save_file(dict(weights.tensors), path)
-    common = [str(path) if word == "random" else word for word in COMMON]
-    return ["--objective", "pareto", "--seed", "3", *common, *LENGTH]
+def options(weights_file):
+    common = [str(weights_file) if word == "random" else word for word in COMMON]
+    return ["--objective", "pareto", "--sampler", "tpe", "--seed", "3", *common, *LENGTH]
 
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_search_for_two_goals_leaves_its_front_and_a_killed_one_resumes_to_the_same(tmp_path, cache, options):
+def test_a_search_for_two_goals_by_tpe_leaves_its_front_and_a_killed_one_resumes_to_the_same_and_goes_on(
+    tmp_path, cache, options
+):
     done = run(command(tmp_path, cache, "--space", "multitask", "--name", "whole", *options))
     assert done.returncode == 0, done.stderr
     whole = tmp_path / "whole"
@@ -40,35 +37,27 @@ def test_a_search_for_two_goals_leaves_its_front_and_a_killed_one_resumes_to_the
     assert len(retrained) == min(3, len(front))
     assert trials.set_index("trial").loc[sorted(front), "relative_error"].idxmin() in set(retrained)
     assert (whole / "front.png").is_file()
-    assert f"front of multitask: {len(front)} of 8 trials" in done.stdout
+    assert f"front of multitask: {len(front)} of 14 trials" in done.stdout
 
     words = command(tmp_path, cache, "--space", "multitask", "--name", "killed", *options)
-    cut, curves = Running(words, tmp_path / "said"), tmp_path / "killed" / "curves.csv"
-    cut.until(lambda: curves.exists() and len(curves.read_text().splitlines()) > 8)
-    os.kill(cut.process.pid, signal.SIGKILL)
-    cut.process.wait()
+    cut = Running(words, tmp_path / "said")
+    cut.until(lambda: epochs_of(tmp_path / "killed") > 8)
+    cut.kill()
     assert not (tmp_path / "killed" / "winners.csv").exists()
     resumed = run(command(tmp_path, cache, "--resume", "killed"))
     assert resumed.returncode == 0, resumed.stderr
     assert_same_results(whole, tmp_path / "killed")
 
-    tested = run([sys.executable, "scripts/final_test.py", str(whole), "--cache", str(cache)])
+    tested = in_process("final_test.py", whole, "--cache", cache)
     assert tested.returncode == 0, tested.stderr
     page = (whole / "test" / "report.html").read_text()
     assert "<h2>Two goals</h2>" in page
     assert "paper: two single-task models (tables I, V)" in page
     assert (whole / "test" / "figures" / "front.png").is_file()
 
-
-@pytest.mark.slow
-@pytest.mark.cluster
-def test_tpe_learns_from_both_goals_and_the_run_can_be_gone_on_with(tmp_path, cache, options):
-    words = ["--space", "attention", "--name", "a", *options, "--sampler", "tpe", "--trials", "4", "--top-k", "1"]
-    done = run(command(tmp_path, cache, *words))
-    assert done.returncode == 0, done.stderr
-    more = run(command(tmp_path, cache, "--resume", "a", "--trials", "6"))
+    more = run(command(tmp_path, cache, "--resume", "killed", "--trials", "16"))
     assert more.returncode == 0, more.stderr
-    trials = pd.read_csv(tmp_path / "a" / "trials.csv")
-    assert set(trials["status"]) <= {"finished", "stopped"}
-    assert len(trials) == 6
-    assert len(pd.read_csv(tmp_path / "a" / "winners.csv")) == 2
+    longer = pd.read_csv(tmp_path / "killed" / "trials.csv")
+    assert set(longer["status"]) <= {"finished", "stopped"}
+    assert longer["config.lr"].tolist()[:14] == trials["config.lr"].tolist()
+    assert len(longer) == 16

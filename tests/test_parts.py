@@ -78,7 +78,7 @@ def test_in_joint_each_part_is_drawn_only_for_models_in_which_it_has_an_effect()
         assert ("heatmap_block" in config) == (config.get("landmark_head") == "heatmap")
         assert ("attention" in config) == attends
         for key in ("d_k", "d_v", "d_k_landmarks", "attention_heads"):
-            assert (key in config) == (attends and config["attention"] == "self")
+            assert (key in config) == (attends and config["attention"] in ("self", "self_rms"))
         for key in ("lambda1", "lambda2"):
             assert (key in config) == (len(tasks) == 2 and config["loss_weighting"] != "uncertainty")
         assert "dropout" in config
@@ -109,7 +109,7 @@ def test_sizes_of_self_attention_vary_without_its_kind_wherever_there_is_attenti
             ["d_v"],
             "--vary d_v: would have no effect in space multitask; architecture must be attention",
         ),
-        ("attention", {"attention": "se"}, ["d_v"], "attention must be self, got se"),
+        ("attention", {"attention": "se"}, ["d_v"], "attention must be self or self_rms, got se"),
         ("joint", {}, ["heatmap_block", "landmark_head"], "frozen_blocks must be 0 or 1 or 2 or 3 or 4, got 5"),
         ("joint", {"frozen_blocks": 4}, ["heatmap_block"], "landmark_head must be heatmap, got regression"),
         ("paper_attention", {}, ["flip"], "--vary flip: space paper_attention is a grid of listed rows"),

@@ -1,5 +1,3 @@
-import os
-import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -243,8 +241,8 @@ def test_a_race_killed_in_its_middle_ends_as_one_never_disturbed(tmp_path, cache
     assert "race of 3 multitask trials: " in whole.stdout
     killed = Running(command(tmp_path, cache, "--name", "killed", *options), tmp_path / "said")
     killed.until(lambda: len(list(tmp_path.glob("killed/race/*/*/config.json"))) >= 2)
-    os.kill(killed.process.pid, signal.SIGKILL)
-    killed.process.wait()
+    killed.kill()
+    assert not (tmp_path / "killed" / "winners.csv").exists()
     resumed = run(command(tmp_path, cache, "--resume", "killed"))
     assert resumed.returncode == 0, resumed.stderr
     assert_same_results(tmp_path / "killed", tmp_path / "whole")

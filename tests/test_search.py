@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import signal
-import subprocess
 import sys
-import time
 
+import numpy as np
 import pandas as pd
 import pytest
 from doors import in_process, without_ray
-from real_search import COMMON, ROOT, assert_same_results, command, run, workers_below
+from real_search import COMMON, ROOT, Running, assert_same_results, command, epochs_of, run, workers_below
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from benchmarks.face_folder import write_face_folder
+from core.faces import load_drawn_faces
 
 SMALL = ["--trials", "4", "--epochs", "3", "--retrain-epochs", "2", "--retrain-seeds", "2"]
 SEEDED = ["--space", "multitask", "--seed", "5", *COMMON, *SMALL, "--trials", "8"]
@@ -26,31 +29,46 @@ def whole(tmp_path_factory, cache):
     return storage / "whole"
 
 
+def promised():
+    """What the README says that any search and its final test leave, as patterns."""
+    readme = (ROOT / "README.md").read_text()
+    tree = re.search(r"^runs/NAME/(search.json.*?)^```", readme, re.DOTALL | re.MULTILINE).group(1)
+    always = re.sub(r"^ +head_start.*$", "", re.sub(r"\(.*?\)", "", tree, flags=re.DOTALL), flags=re.MULTILINE)
+    for word in re.findall(r"[^\s{]*{.*?}|[^\s.]\S+", always):
+        place, _, names = word.rstrip("}").partition("{")
+        for name in names.split(","):
+            yield re.sub("<.*?>|0000", "*", place + name.strip()).replace("...", "*")
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory, cache):
+    """A search on a CelebA folder, which is then moved, and the final test: the run's folder, and what was printed."""
+    home = tmp_path_factory.mktemp("road")
+    data = home / "celeba"
+    write_face_folder(load_drawn_faces(40, 0, cache), 40, data, lambda *_: None)
+    (data / "identity_CelebA.txt").unlink()
+    words = [word for word in COMMON if word not in ("--drawn-faces", "40")]
+    done = run(command(home, cache, "--space", "joint", "--name", "a", "--data", str(data), *words, *SMALL))
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stdout + done.stderr
+    moved = str(data.rename(home / "moved"))
+    tested = run([sys.executable, "scripts/final_test.py", str(home / "a"), "--cache", str(cache), "--data", moved])
+    assert tested.returncode == 0, tested.stderr
+    return home / "a", done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_search_then_final_test_leave_everything_that_is_promised(tmp_path, cache):
-    done = run(command(tmp_path, cache, "--space", "joint", "--name", "a", *COMMON, *SMALL))
-    assert done.returncode == 0, done.stderr
-    assert "next: python scripts/final_test.py" in done.stdout
-    assert "too few trials (4) to tell which choices matter" in done.stdout
-    assert "Warning" not in done.stdout + done.stderr
-    folder = tmp_path / "a"
-    trials = pd.read_csv(folder / "trials.csv")
-    assert list(trials["trial"]) == [0, 1, 2, 3]
-    assert set(trials["status"]) <= {"finished", "stopped"}
-    winners = pd.read_csv(folder / "winners.csv")
-    assert winners["model"].iloc[-1] == "mean face / prior"
-    assert (winners["seeds"].iloc[:-1] == 2).all()
-    assert set(pd.read_csv(folder / "importance.csv")["verdict"]) == {"too few trials"}
+def test_a_search_and_the_final_test_leave_everything_that_the_readme_promises(road):
+    folder, printed = road
+    assert "celeba has no identity file, so images of one person may be in several parts" in printed
+    assert "next: python scripts/final_test.py" in printed
+    assert "too few trials (4) to tell which choices matter" in printed
+    missing = [name for name in promised() if not any(folder.glob(name))]
+    assert missing == []
     recorded = json.loads((folder / "search.json").read_text())
     assert recorded["plan"]["trials"] == 4
     assert recorded["weights"].startswith("random filters")
-    events = EventAccumulator(str(folder / "trial-0000"))
-    events.Reload()
-    curve = pd.read_csv(folder / "curves.csv").query("trial == 0")
-    assert [e.value for e in events.Scalars("relative_error")] == pytest.approx(list(curve["relative_error"]))
-    tested = run([sys.executable, "scripts/final_test.py", str(folder), "--cache", str(cache)])
-    assert tested.returncode == 0, tested.stderr
     scores = pd.read_csv(folder / "test" / "scores.csv").set_index("model")
     assert "mean face / prior" in scores.index
     for model in scores.index.drop("mean face / prior"):
@@ -61,81 +79,48 @@ def test_search_then_final_test_leave_everything_that_is_promised(tmp_path, cach
     assert "http://" not in page
     assert "https://" not in page
     assert "data:image/png;base64," in page
-    again = run([sys.executable, "scripts/final_test.py", str(folder), "--cache", str(cache)])
-    assert "has been opened before" in again.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_the_same_seed_gives_the_same_trials(tmp_path, cache, whole):
-    assert run(command(tmp_path, cache, "--name", "again", *SEEDED)).returncode == 0
-    assert_same_results(whole, tmp_path / "again")
+def test_tables_and_tensorboard_say_what_trials_and_seeds_came_to(road):
+    folder, _ = road
+    trials = pd.read_csv(folder / "trials.csv")
+    assert list(trials["trial"]) == [0, 1, 2, 3]
+    assert set(trials["status"]) <= {"finished", "stopped"}
+    assert set(pd.read_csv(folder / "importance.csv")["verdict"]) == {"too few trials"}
+    events = EventAccumulator(str(folder / "trial-0000"))
+    events.Reload()
+    curve = pd.read_csv(folder / "curves.csv").query("trial == 0")
+    assert [e.value for e in events.Scalars("relative_error")] == pytest.approx(list(curve["relative_error"]))
+    winners = pd.read_csv(folder / "winners.csv").set_index("model")
+    assert winners.index[-1] == "mean face / prior"
+    for label, row in winners.iloc[:-1].iterrows():
+        paths = list(folder.glob(f"winners/{label}/seed-*/config.json"))
+        seeds = [json.loads(path.read_text())["best"]["relative_error"] for path in paths]
+        assert row["seeds"] == len(seeds) == 2
+        assert row["relative_error"] == pytest.approx(np.mean(seeds))
+        assert row["relative_error_sd"] == pytest.approx(np.std(seeds, ddof=1))
 
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_killed_driver_resumes_to_the_trials_of_an_undisturbed_search(tmp_path, cache, whole):
-    words = command(tmp_path, cache, "--name", "killed", *SEEDED)
-    driver = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    curves = tmp_path / "killed" / "curves.csv"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and (not curves.exists() or len(curves.read_text().splitlines()) < 5):
-        time.sleep(0.05)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    resumed = run(command(tmp_path, cache, "--resume", "killed", "--workers", "1"))
-    assert resumed.returncode == 0, resumed.stderr
-    assert_same_results(whole, tmp_path / "killed")
-
-
-@pytest.mark.slow
-@pytest.mark.cluster
-def test_a_killed_worker_costs_no_trial(tmp_path, cache):
-    words = command(tmp_path, cache, "--space", "gender", "--name", "a", *COMMON, *SMALL)
-    driver = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    curves = tmp_path / "a" / "curves.csv"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not curves.exists():
-        time.sleep(0.05)
-    victims = workers_below(driver.pid)
+def test_the_same_seed_gives_the_same_trials_though_a_worker_and_then_the_driver_are_killed(tmp_path, cache, whole):
+    folder = tmp_path / "killed"
+    search = Running(command(tmp_path, cache, "--name", "killed", *SEEDED), tmp_path / "said")
+    search.until(lambda: epochs_of(folder))
+    victims = workers_below(search.process.pid)
     assert victims
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
-    driver.communicate(timeout=240)
-    assert driver.returncode == 0
-    trials = pd.read_csv(tmp_path / "a/trials.csv")
-    assert list(trials["trial"]) == [0, 1, 2, 3]
-    assert set(trials["status"]) <= {"finished", "stopped"}
-
-
-@pytest.mark.slow
-@pytest.mark.cluster
-def test_ctrl_c_ends_tidily_and_a_retraining_goes_on_where_it_was(tmp_path, cache):
-    options = ["--trials", "2", "--epochs", "2", "--retrain-epochs", "60", "--retrain-seeds", "1"]
-    words = command(tmp_path, cache, "--space", "gender", "--name", "whole", *COMMON, *options)
-    assert run(words).returncode == 0
-    words = command(tmp_path, cache, "--space", "gender", "--name", "cut", *COMMON, *options)
-    # A shell's background job may ignore SIGINT, and its children would with it.
-    driver = subprocess.Popen(
-        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    winner = tmp_path / "cut" / "winners" / "gender" / "seed-0"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not any(winner.glob("events*")):  # its first epoch has come
-        time.sleep(0.02)
-    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all processes of the job
-    said, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 130
-    assert "ending tidily" in said
-    assert f"Go on with: --resume cut --storage {tmp_path} --cache {cache}\n" in said
-    assert "Traceback" not in said
-    assert (winner / "checkpoint.pt").is_file()
-    resumed = run(command(tmp_path, cache, "--resume", "cut"))
+    search.until(lambda: epochs_of(folder) >= 6)
+    assert victims != workers_below(search.process.pid)
+    search.kill()
+    assert epochs_of(folder) < epochs_of(whole)
+    assert not (folder / "winners.csv").exists()
+    resumed = run(command(tmp_path, cache, "--resume", "killed", "--workers", "1"))
     assert resumed.returncode == 0, resumed.stderr
-    columns = ["epoch", "train_loss", "relative_error"]
-    whole, cut = (pd.read_csv(tmp_path / name / "winners/gender/seed-0/curve.csv") for name in ("whole", "cut"))
-    pd.testing.assert_frame_equal(whole[columns], cut[columns])
+    assert_same_results(whole, folder)
 
 
 BAD = [

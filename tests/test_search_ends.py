@@ -10,7 +10,9 @@ from test_openings import SEARCH
 
 from benchmarks.instant_trials import DrivenTrial, made_up_metrics
 from benchmarks.scale_trials import PLAN, stand_in
+from core.errors import UserError
 from core.run_folder import RunFolder
+from tune import engine
 from tune.cluster import Workers
 from tune.search import Search
 
@@ -32,11 +34,13 @@ class Ray:
 
     def __init__(self, monkeypatch, whole, open_=0, seconds=0.0, error=None):
         self.asked = []
+        self.given = []
         self.whole, self.open, self.seconds, self.error = whole, open_, seconds, error
         monkeypatch.setattr("tune.search.run_search", self)
 
-    def __call__(self, workload, _workers, searcher, _scheduler, callback, _stopper, trials, _seconds):
+    def __call__(self, workload, _workers, searcher, _scheduler, callback, _stopper, trials, seconds):
         self.asked.append(trials)
+        self.given.append(seconds)
         whole = min(self.whole, trials)
         for number in range(whole + self.open):
             name = f"{len(self.asked)}-{number}"
@@ -50,6 +54,20 @@ class Ray:
         time.sleep(self.seconds)
         if self.error is not None:
             raise self.error
+
+
+class FailingRay(Ray):
+    """One whose trials all fail in their first epoch, until the search has had enough."""
+
+    def __call__(self, _workload, _workers, searcher, _scheduler, callback, stopper, trials, _seconds):
+        for number in range(trials):
+            if stopper.stop_all():
+                break
+            trial = DrivenTrial(str(number), searcher.suggest(str(number)))
+            callback.on_trial_start(0, (), trial)
+            callback.on_trial_result(0, (), trial, {"failure": f"RuntimeError: {trial.config['number']}"})
+            searcher.on_trial_complete(str(number), None)
+            callback.on_trial_complete(0, (), trial)
 
 
 def search(run, say=print, **settings):
@@ -75,6 +93,8 @@ def test_a_search_that_its_time_budget_ended_goes_on_only_with_more_of_it(run, m
     ray.open = 0
     search(run, trials=5, time_budget=60.0).go()
     assert ray.asked == [20, 2]
+    assert 0 < ray.given[0] <= 0.3
+    assert 55 < ray.given[1] < 60  # what is left of it
     assert list(trials(run)["status"]) == ["finished", "finished", "stopped", "finished", "finished"]
 
 
@@ -90,3 +110,27 @@ def test_a_resume_with_fewer_trials_keeps_what_the_others_have_learned_and_says_
     assert list(found["epochs"]) == [6, 6, 6, 2, 2]
     assert list(found["reason"][3:]) == ["--trials was reached"] * 2
     assert len(pd.read_csv(run.curves)) == 22
+
+
+def test_too_many_failed_trials_end_a_search_and_those_before_a_resume_do_not_count(run, monkeypatch):
+    FailingRay(monkeypatch, whole=0)
+    enough = "3 trials failed, more than --max-failures 2; the last one: RuntimeError: {}"
+    with pytest.raises(UserError, match=enough.format(2)):
+        search(run, trials=8, max_failures=2).go()
+    with pytest.raises(UserError, match=enough.format(5)):
+        search(run, trials=8, max_failures=2).go()
+    Ray(monkeypatch, whole=8)
+    search(run, trials=8, max_failures=2).go()
+    assert list(trials(run)["status"]) == ["failed"] * 6 + ["finished"] * 2
+
+
+def test_rays_part_of_a_search_ends_when_the_time_it_was_given_does(monkeypatch):
+    made = []
+    monkeypatch.setattr(engine.ray_tune, "Tuner", lambda *_, tune_config, **__: made.append(tune_config) or NoTuner())
+    engine.run_search(object(), Workers(2, 1, 0.0), None, None, None, None, 7, 12.5)
+    assert (made[0].time_budget_s, made[0].num_samples, made[0].max_concurrent_trials) == (12.5, 7, 2)
+
+
+class NoTuner:
+    def fit(self):
+        pass

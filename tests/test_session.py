@@ -75,8 +75,8 @@ def test_scores_are_those_of_the_whole_validation_set(weights, activations):
     }
 
 
-def test_a_learning_rate_that_blows_up_is_reported_as_divergence(weights, activations):
-    run = session(weights, activations, lr=10.0, optimizer="rmsprop", landmark_loss="l2", landmark_start="torch")
+def test_weights_that_are_no_longer_finite_are_reported_as_divergence(weights, activations):
+    run = session(weights, activations)
     poisoned = run.learned_tensors()["heads.gender.0.weight"]
     with torch.no_grad():
         poisoned.fill_(math.inf)

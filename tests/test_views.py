@@ -167,6 +167,7 @@ def test_a_range_of_strengths_needs_faces_that_are_changed_as_they_are_shown():
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_a_search_over_augmentations_trains_on_views_and_retrains_its_winner_with_them(tmp_path):
     path = tmp_path / "own.json"
     path.write_text(json.dumps(space_with(augmentation=Choice((0.5, 1.0))).to_json()))

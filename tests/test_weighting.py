@@ -36,6 +36,17 @@ def test_uncertainty_settles_where_each_tasks_weight_is_half_of_one_over_its_los
         assert weight == pytest.approx(1 / (2 * loss), rel=1e-3)
 
 
+def test_uncertainty_follows_a_loss_that_falls_within_some_tens_of_steps_and_forgets_one_wild_batch():
+    weights = TaskWeights(LossWeighting.UNCERTAINTY, LAMBDAS, CPU)
+    for _ in range(20):
+        step(weights, 0.7, 0.05)
+    for loss in (0.07, 7e5, 0.07):
+        for _ in range(1 if loss > 1 else 120):
+            step(weights, loss, 0.05)
+    weight = math.exp(-float(weights.log_variances[Task.GENDER].detach())) * LAMBDAS[Task.GENDER]
+    assert weight == pytest.approx(1 / (2 * 0.07), rel=0.02)
+
+
 @pytest.mark.parametrize("lambda1", [0.0, 1e-9])
 def test_a_task_that_counts_for_nothing_makes_no_loss_infinite(lambda1):
     weights = TaskWeights(LossWeighting.UNCERTAINTY, {Task.GENDER: lambda1, Task.LANDMARKS: 1.0}, CPU)

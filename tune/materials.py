@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.folds import fold_faces
 from core.metrics import baseline_scores
 from core.models import IMAGENET_WIDTH
-from core.names import Architecture, AttentionKind, Precision
+from core.names import SELF_ATTENTION, Architecture, AttentionKind, Precision
 from core.preparation import AUTO, DRAWN, IMAGENET, RANDOM, Inputs, load_faces, load_weights, prepare_inputs
 from core.random_filters import CALIBRATED
 from core.splits import split_faces
@@ -57,7 +57,7 @@ def uses_imagenets_head(plan: Plan) -> bool:
     space = plan.search_space()
     widest = max(int(width) for width in space.values_of("head_width", IMAGENET_WIDTH))
     kinds = space.values_of("attention", str(AttentionKind.SELF))
-    behind = set(plan.architectures()) == {Architecture.ATTENTION} and set(kinds) == {str(AttentionKind.SELF)}
+    behind = set(plan.architectures()) == {Architecture.ATTENTION} and set(kinds) <= set(map(str, SELF_ATTENTION))
     return widest >= IMAGENET_WIDTH and not behind
 
 
