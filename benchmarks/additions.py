@@ -3,12 +3,14 @@
     python -m benchmarks.additions --data data/celeba-mini --weights vgg16.safetensors
     python -m benchmarks.additions --only cosine dwa --blocks 5 --quick
 
-The base is the multi-task model (multi-task with self-attention for the parts of attention) with the landmark head
-started at the mean face, Adam, L1, lambda2 of 20 and batches of 15. Of each the learning rate is chosen by relative
-error with a seed of its own on the first folds (--rate-folds); with that rate it is trained on every fold of train and
-validation with several seeds: means over seeds of means over folds, and the difference from the base with its 95 %
-interval over seeds and faces. What was trained is kept in --work and not trained again, so that two processes may
-share it (--only). Appends to benchmarks/results/additions.csv.
+The base is the multi-task model with the landmark head started at the mean face, Adam, L1, lambda2 of 20 and batches of
+15; variants of self-attention are compared with self-attention, changed faces with mirrored ones. Each is trained at
+its own best learning rate, found with a seed of its own on the first folds (--rate-folds), and for as long as it gets
+better (--patience), on every fold of train and validation with several seeds: means over seeds of means over folds, and
+how much lower errors are than those of what it is compared with, with 95 % intervals over seeds and faces, one at a
+time: of twenty of which none brings anything, one may look as if it did. What was trained is kept in --work and not
+trained again, so that two processes may share it (--only). Appends to benchmarks/results/additions.csv, but not where
+only some were asked for.
 """
 
 import argparse
@@ -20,22 +22,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.additions_gain import gain_over_folds
 from benchmarks.additions_lab import Lab, Result
-from benchmarks.additions_list import ADDITIONS, BASE, settings_of
+from benchmarks.additions_list import ADDITIONS, BASE, settings_of, with_rivals
 from benchmarks.material import RESULTS, add_material_options, load_material
 from benchmarks.process import in_fresh_process
 from benchmarks.record import append_rows
 from benchmarks.table import Row, text_table
 from core.augmentation import augmentation_of
-from core.bootstrap import twofold_difference
 from core.cache_folder import default_cache
 from core.config import config_from_flat
 from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import UserError, run_script
+from core.metrics import Floats, Integers
 from core.names import RELATIVE_ERROR, Precision
 from tune.cluster import WORKER_ENVIRONMENT
 from tune.progress import Progress, clock
 
+RATES = [1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
+GAINS = {"gain_pct": RELATIVE_ERROR, "gain_nme_pct": "nme_pct", "gain_gender_ce_pct": "gender_ce"}
+"""Columns, and the error that they are about."""
 SHOWN = ("val_nme_pct", "val_fr10_pct", "val_gender_auc", "val_gender_accuracy")
 
 
@@ -47,22 +53,25 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=4, choices=range(1, 6), help="frozen (default: %(default)s)")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--rates", nargs="+", type=float, default=[1e-4, 3e-4, 1e-3], help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=40, help="at most (default: %(default)s)")
+    parser.add_argument("--patience", type=int, default=5, help="epochs without a better one (default: %(default)s)")
+    parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="ascending (default: %(default)s)")
     parser.add_argument("--rate-folds", type=int, default=2, metavar="N", help="(default: the first %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=default_cache() / "additions", metavar="DIR")
     parser.add_argument("--quick", action="store_true", help="one seed, one rate, 2 folds and 2 epochs; not recorded")
     given = parser.parse_args()
     if given.quick:
-        given.seeds, given.rates, given.folds, given.rate_folds, given.epochs = 1, given.rates[:1], 2, 2, 2
+        given.seeds, given.rates, given.folds, given.rate_folds, given.epochs = 1, [1e-4], 2, 2, 2
     if not 1 <= given.rate_folds <= given.folds:
         raise UserError(f"--rate-folds must be from 1 to the {given.folds} of --folds, got {given.rate_folds}")
+    if given.rates != sorted(given.rates):
+        raise UserError(f"--rates must ascend, got {' '.join(map(str, given.rates))}")
     rows = in_fresh_process(measured, given, environment=WORKER_ENVIRONMENT)
-    columns = ("addition", "against", "lr", "relative_error", *SHOWN, "gain_pct", "seconds_per_epoch")
+    columns = ("addition", "against", "lr", "epoch", "relative_error", *SHOWN, *GAINS, "seconds_per_epoch")
     seeds = f"{given.seeds} seed{'s' if given.seeds > 1 else ''}"
     print(f"\n{given.blocks} frozen blocks, {given.folds} folds, {seeds}\n{text_table(rows, columns)}")
-    if not given.quick:
+    if not given.quick and not given.only:
         append_rows(RESULTS / "additions.csv", rows)
 
 
@@ -73,7 +82,7 @@ def wanted(given: argparse.Namespace) -> list[str]:
         UserError: one asked for cannot be had with so many frozen blocks.
     """
     asked = given.only or [name for name in ADDITIONS if name != "heatmap of block 4" or given.blocks < 5]
-    names = list(dict.fromkeys([*asked, *(against for name in asked for against in (ADDITIONS[name][0], BASE))]))
+    names = with_rivals(asked)
     for name in names:
         config_from_flat(settings_of(name, given.blocks))
     return names
@@ -91,38 +100,39 @@ def measured(given: argparse.Namespace) -> list[Row]:
     blocks, folds = [given.blocks], given.folds
     material = load_material(given, blocks, Precision(precision), device, folds=folds, augmentations=augmentations)
     lab = Lab(given, material, device, precision)
-    tried = len(given.rates) if len(given.rates) > 1 else 0
-    start, total = time.monotonic(), len(names) * (tried + given.seeds)
-    with Progress(lambda: f"{lab.done}/{total} trainings ({lab.doing}); {clock(time.monotonic() - start)}"):
+    start = time.monotonic()
+    with Progress(lambda: f"{lab.done} trainings ({lab.doing}); {clock(time.monotonic() - start)}"):
         rates = {name: lab.best_rate(name, given.rates) for name in names}
         results = {
             name: [lab.result(lab.training(name, rates[name], k, given.folds)) for k in range(given.seeds)]
             for name in names
         }
-    return rows_of(rates, results)
+    return rows_of(rates, results, lab.folds_of_faces(given.folds))
 
 
-def rows_of(rates: Mapping[str, float], results: Mapping[str, Sequence[Result]]) -> list[Row]:
+def rows_of(rates: Mapping[str, float], results: Mapping[str, Sequence[Result]], fold_N: Integers) -> list[Row]:
     """A row an addition: means over seeds, and what it gains on what it is compared with."""
     rows = []
     for name, found in results.items():
-        against = ADDITIONS[name][0]
+        against = ADDITIONS[name].against
         row: Row = {"addition": name, "against": "-" if name == BASE else against, "lr": rates[name]}
         row["seeds"] = len(found)
-        for metric in (RELATIVE_ERROR, *SHOWN, "seconds_per_epoch"):
+        for metric in ("epoch", RELATIVE_ERROR, *SHOWN, "seconds_per_epoch"):
             values = [result.best[metric] for result in found]
             row |= {metric: sum(values) / len(values), f"{metric}_min": min(values), f"{metric}_max": max(values)}
         if name != BASE:
-            row |= _gain(found, results[against])
+            for column, error in GAINS.items():
+                ours, theirs = ([one.by_face[error] for one in group] for group in (found, results[against]))
+                row |= _gain(column, ours, theirs, fold_N)
         rows.append(row)
     return rows
 
 
-def _gain(results: Sequence[Result], others: Sequence[Result]) -> Row:
-    """How much lower the relative error is than the others', in percent of theirs, with its 95 % interval."""
-    ours, theirs = (np.stack([result.error_by_face for result in group]) for group in (results, others))
-    gain, low, high = (100 * value / float(theirs.mean()) for value in twofold_difference(theirs, ours, seed=0))
-    return {"gain_pct": gain, "gain_pct_min": low, "gain_pct_max": high}
+def _gain(column: str, ours: Sequence[Floats], theirs: Sequence[Floats], fold_N: Integers) -> Row:
+    """How much lower an error is than the others', in percent of theirs, with its 95 % interval."""
+    level = float(np.mean(theirs))
+    gain, low, high = (100 * value / level for value in gain_over_folds(np.stack(theirs), np.stack(ours), fold_N, 0))
+    return {column: gain, f"{column}_min": low, f"{column}_max": high}
 
 
 if __name__ == "__main__":

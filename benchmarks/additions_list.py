@@ -1,9 +1,22 @@
-"""The parts beyond the paper that are measured, each as its settings and what they are compared with."""
+"""The parts beyond the paper that are measured, each as its settings and what it is compared with."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-BASE, ATTENDING = "base", "base, attention"
-MULTITASK = {
+BASE, MIRRORED, ATTENDING = "base", "mirrored", "self-attention"
+
+
+class Addition(NamedTuple):
+    """What is measured."""
+
+    against: str
+    """The addition that it is compared with."""
+    settings: Mapping[str, Any]
+    epochs: int | None = None
+    """How long it is trained; None: for as long as it gets better."""
+
+
+PLAIN = {
     "architecture": "multitask",
     "head_width": 512,
     "landmark_start": "mean_face",
@@ -11,31 +24,47 @@ MULTITASK = {
     "landmark_loss": "l1",
     "lambda2": 20.0,
 }
-SELF = {**MULTITASK, "architecture": "attention", "d_k": 256}
-ADDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    BASE: (BASE, MULTITASK),
-    "mirrored": (BASE, {**MULTITASK, "flip": True}),
-    "augmentation 0.5": (BASE, {**MULTITASK, "flip": True, "augmentation": 0.5}),
-    "augmentation 1": (BASE, {**MULTITASK, "flip": True, "augmentation": 1.0}),
-    "uncertainty": (BASE, {**MULTITASK, "loss_weighting": "uncertainty"}),
-    "dwa": (BASE, {**MULTITASK, "loss_weighting": "dwa"}),
-    "cosine": (BASE, {**MULTITASK, "lr_schedule": "cosine"}),
-    "weight decay 0.001": (BASE, {**MULTITASK, "weight_decay": 0.001}),
-    "weight decay 0.01": (BASE, {**MULTITASK, "weight_decay": 0.01}),
-    "dropout 0.2": (BASE, {**MULTITASK, "dropout": 0.2}),
-    "batches of 50": (BASE, {**MULTITASK, "batch_size": 50}),
-    "heatmap": (BASE, {**MULTITASK, "landmark_head": "heatmap"}),
-    "heatmap of block 4": (BASE, {**MULTITASK, "landmark_head": "heatmap", "heatmap_block": 4}),
-    ATTENDING: (BASE, SELF),
-    "own d_k": (ATTENDING, {**SELF, "d_k_landmarks": 64}),
-    "values of 64": (ATTENDING, {**SELF, "d_v": 64}),
-    "8 heads": (ATTENDING, {**SELF, "attention_heads": 8}),
-    "squeeze-and-excitation": (ATTENDING, {**SELF, "attention": "se"}),
-    "CBAM": (ATTENDING, {**SELF, "attention": "cbam"}),
+FLIP = {**PLAIN, "flip": True}
+ATTENTION = {**PLAIN, "architecture": "attention", "d_k": 256}
+COSINE = {**PLAIN, "lr_schedule": "cosine"}
+HEATMAP = {**PLAIN, "landmark_head": "heatmap"}
+ADDITIONS: dict[str, Addition] = {
+    BASE: Addition(BASE, PLAIN),
+    MIRRORED: Addition(BASE, FLIP),
+    "augmentation 0.25": Addition(MIRRORED, {**FLIP, "augmentation": 0.25}),
+    "augmentation 0.5": Addition(MIRRORED, {**FLIP, "augmentation": 0.5}),
+    "augmentation 1": Addition(MIRRORED, {**FLIP, "augmentation": 1.0}),
+    "uncertainty": Addition(BASE, {**PLAIN, "loss_weighting": "uncertainty"}),
+    "dwa": Addition(BASE, {**PLAIN, "loss_weighting": "dwa"}),
+    "cosine over 10": Addition(BASE, COSINE, 10),
+    "cosine over 20": Addition(BASE, COSINE, 20),
+    "weight decay 0.001": Addition(BASE, {**PLAIN, "weight_decay": 0.001}),
+    "weight decay 0.01": Addition(BASE, {**PLAIN, "weight_decay": 0.01}),
+    "dropout 0.2": Addition(BASE, {**PLAIN, "dropout": 0.2}),
+    "batches of 60": Addition(BASE, {**PLAIN, "batch_size": 60}),
+    "heatmap": Addition(BASE, HEATMAP),
+    "heatmap of block 4": Addition(BASE, {**HEATMAP, "heatmap_block": 4}),
+    ATTENDING: Addition(BASE, ATTENTION),
+    "self-attention, unit RMS": Addition(ATTENDING, {**ATTENTION, "attention": "self_rms"}),
+    "own d_k": Addition(ATTENDING, {**ATTENTION, "d_k_landmarks": 64}),
+    "values of 64": Addition(ATTENDING, {**ATTENTION, "d_v": 64}),
+    "8 heads": Addition(ATTENDING, {**ATTENTION, "attention_heads": 8}),
+    "squeeze-and-excitation": Addition(BASE, {**ATTENTION, "attention": "se"}),
+    "CBAM": Addition(BASE, {**ATTENTION, "attention": "cbam"}),
 }
-"""By name: what it is compared with, and its settings."""
 
 
 def settings_of(name: str, blocks: int) -> dict[str, Any]:
     """What is set in an addition's trainings, its learning rate apart."""
-    return {**ADDITIONS[name][1], "frozen_blocks": blocks}
+    return {**ADDITIONS[name].settings, "frozen_blocks": blocks}
+
+
+def with_rivals(names: list[str]) -> list[str]:
+    """These, and then all that they are compared with, and those in turn."""
+    found = dict.fromkeys(names)
+    for name in names:
+        while name != BASE:
+            name = ADDITIONS[name].against
+            found.pop(name, None)
+            found[name] = None  # behind what is compared with it
+    return list(found)

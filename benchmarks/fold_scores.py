@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.additions_lab import error_by_face, truth_of_folds
+from benchmarks.additions_lab import errors_by_face, truth_of_folds
 from benchmarks.learning_curves import BLOCKS, SEARCH_SEED, drawn
 from benchmarks.material import RESULTS, Material, add_material_options, load_material
 from benchmarks.process import in_fresh_process
@@ -34,7 +34,7 @@ from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.examples import Examples
 from core.folds import FoldedSession
-from core.names import Precision
+from core.names import RELATIVE_ERROR, Precision
 from core.seeds import derived_seed
 from core.session import DivergedError
 from search_spaces.multitask import MULTITASK
@@ -145,7 +145,7 @@ def trained(
     try:
         while session.epoch < epochs:
             session.run_epoch()
-            errors = error_by_face(session.predictions, truth)
+            errors = errors_by_face(session.predictions, truth)[RELATIVE_ERROR]
             found += [float(errors[faces].mean()) for faces in halves]
     except DivergedError:
         pass  # the cells of this epoch and of those that would have followed stay empty
