@@ -16,7 +16,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from core.atomic import new_folder
+from core.atomic import new_array, new_folder
 from core.device import make_repeatable
 from core.errors import UserError
 from core.names import Precision
@@ -109,7 +109,7 @@ def check_room(wanted: Sequence[FrozenActivations]) -> None:
         free = shutil.disk_usage(cache).free
     except OSError as error:
         raise UserError(f"{cache}: cannot write the cache ({error.strerror or error})") from None
-    if need > free:  # writing to a memory map on a full disk kills the process
+    if need > free:
         raise UserError(
             f"{cache}: activations of {faces} faces need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
             "choose another --cache, more frozen blocks, fewer views or activation_cache=false"
@@ -125,7 +125,7 @@ def _extract(wanted: FrozenActivations, path: Path, progress: Progress | None) -
     frozen = features[: BLOCK_ENDS[wanted.blocks]].to(device).to(memory_format=torch.channels_last)
     bf16 = wanted.precision is Precision.BF16
     dtype: Any = np.uint16 if bf16 else np.float32
-    out = np.lib.format.open_memmap(path, "w+", dtype, (len(rows), *block_output_shape(wanted.blocks)))
+    out = new_array(path, dtype, (len(rows), *block_output_shape(wanted.blocks)))
     for start in range(0, len(rows), EXTRACTION_BATCH):
         batch = torch.from_numpy(wanted.images[rows[start : start + EXTRACTION_BATCH]]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):

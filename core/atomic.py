@@ -5,7 +5,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import DTypeLike
 
 
 @contextmanager
@@ -24,13 +27,42 @@ def new_folder(target: Path, partial: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError of the block name ``path``: Python's own names a file that cannot be opened, but not one that
+    cannot be written to its end.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+def new_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[Any]]":
+    """A ``.npy`` file to be filled, mapped into memory, all of whose room on the disk is its own from the start.
+
+    A file that is only declared so long has none: its pages are given when they are written, and a disk that is full by
+    then ends the process without a word.
+
+    Raises:
+        OSError: the disk has no room for it.
+    """
+    array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+    if hasattr(os, "posix_fallocate"):  # macOS lacks it
+        with path.open("r+b") as file, naming(path):
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def append_line(path: Path, line: str) -> None:
     """Append ``line``, which ends with a line break; what a failed attempt left of one is cut off first.
 
     Raises:
         OSError: it could not be written; then it can be tried again.
     """
-    with path.open("a+b") as file:
+    with naming(path), path.open("a+b") as file:
         cut_half_line(file)
         file.write(line.encode())
 
@@ -56,8 +88,9 @@ def new_file(path: Path) -> Iterator[Path]:
     """A name, this process's own, to write a file under; it becomes ``path`` if the block ends well."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield partial
-        partial.replace(path)
+        with naming(path):
+            yield partial
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core import synthetic
 from core.annotations import read_annotations
-from core.atomic import new_folder, write_text
+from core.atomic import new_array, new_folder, write_text
 from core.celeba import annotation_files, image_folder, read_celeba, scan_images
 from core.checks import whole
 from core.crop import RESIZED
@@ -155,12 +155,11 @@ def _open(folder: Path, source: str) -> Faces:
 def _new_images(folder: Path, count: int) -> NDArray[np.uint8]:
     shape = (count, 3, CROP, CROP)
     need, free = int(np.prod(shape)), shutil.disk_usage(folder).free
-    # Writing to a memory map on a full disk kills the process, so ask first.
     if free < need:
         raise UserError(
             f"{folder.parent}: {count} faces need {need / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free"
         )
-    return np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
+    return new_array(folder / IMAGES, np.uint8, shape)
 
 
 def _save(

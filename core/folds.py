@@ -102,6 +102,9 @@ class FoldedSession:
             DivergedError: a loss or score of a fold is not finite.
         """
         start = time.perf_counter()
-        rows = [session.run_epoch() for session in self.sessions]
+        rows = []
+        for session in self.sessions:
+            rows.append(session.run_epoch())
+            session.optimizer.zero_grad(set_to_none=True)  # or each would keep gradients as large as its network
         means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
         return {**means, "epoch": self.epoch, "seconds_per_epoch": time.perf_counter() - start}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from core.atomic import new_file
 from core.errors import UserError
 from core.metrics import Predictions
 from core.names import LANDMARKS
@@ -22,11 +23,9 @@ HEADER_BYTES = 4096  # of a ``.npy`` file: more than its header takes
 def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Write ``predictions.npz`` whole: ``gender_logits`` (N, 2) and ``landmarks`` (N, 5, 2; pixels), if any."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{PREDICTIONS}.partial"
     known = {name: part for name in PARTS if (part := getattr(predictions, name)) is not None}
-    with partial.open("wb") as file:
+    with new_file(folder / PREDICTIONS) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **known)
-    partial.replace(folder / PREDICTIONS)
 
 
 def read_predictions(folder: Path, faces: int) -> Predictions:

@@ -58,10 +58,11 @@ def load_weights(weights: str, faces: Faces, split: Split, cache: Path, say: Say
     say("weights: ImageNet's, from torchvision's cache or downloaded")
     try:
         return imagenet_weights()
-    except WeightsUnavailableError:
+    except WeightsUnavailableError as error:
+        reason = str(error).partition(";")[0]
         if weights == IMAGENET or faces.source != DRAWN:
             raise
-    say("weights: those cannot be had here; random filters, calibrated on the drawn faces, take their place")
+    say(f"weights: {reason}: random filters, calibrated on the drawn faces, take their place")
     return _random_weights(faces, split, cache, report)
 
 

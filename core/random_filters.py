@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.atomic import new_file
 from core.errors import UserError
 from core.faces import Faces
+from core.tensor_files import save_tensors
 from core.vgg import normalised, vgg16_features
 from core.weights import Weights, digest_of
 
@@ -50,7 +50,7 @@ def kept_random_weights(
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with new_file(path) as partial:
-            save_file(dict(weights.tensors), partial, {DIGEST: weights.digest})
+            save_tensors(partial, weights.tensors, {DIGEST: weights.digest})
     except OSError as error:
         raise UserError(f"{cache}: cannot write the cache ({error.strerror or error})") from None
     return weights

@@ -12,8 +12,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from core.atomic import write_text
@@ -24,7 +22,7 @@ from core.kept_predictions import PREDICTIONS, write_predictions
 from core.names import HIGHER_IS_BETTER
 from core.patience import HASTE, Patience, first_line
 from core.session import DivergedError, Session
-from core.tensor_files import load_tensors
+from core.tensor_files import load_tensors, save_tensors, tensor_bytes
 
 CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing checkpoints, which may hold gigabytes
@@ -78,7 +76,7 @@ class Retraining:
         self.diverged = ""
         self.saved_at = time.monotonic()
         self.saving_seconds = 0.0
-        folder.mkdir(parents=True, exist_ok=True)
+        self.patience(lambda: folder.mkdir(parents=True, exist_ok=True), folder)
         self._resume()
 
     @property
@@ -124,12 +122,11 @@ class Retraining:
         partial = self.folder / ".checkpoint.partial"
         state = {"session": self.session.state_dict(), "best": self.best, "curve": self.curve, "record": self.record}
         try:
-            torch.save(state, partial)
-            partial.replace(self.folder / "checkpoint.pt")
-        except (
-            OSError,
-            RuntimeError,
-        ):  # torch's word for a full disk; the older one stays
+            # What does not fit would only take the room that others wait for.
+            if tensor_bytes(state) < shutil.disk_usage(self.folder).free:
+                torch.save(state, partial)
+                partial.replace(self.folder / "checkpoint.pt")
+        except (OSError, RuntimeError):  # the second is torch's word for a full disk; the older one stays
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
         self.saved_at = time.monotonic()
@@ -156,10 +153,7 @@ class Retraining:
         partial = self.folder / ".weights.partial"
         # Convolutions train in channels_last; a file holds tensors in their plain order.
         plain = {name: tensor.contiguous() for name, tensor in self.best.items()}
-        try:
-            save_file(plain, partial, metadata={"format": "pt"})
-        except SafetensorError as error:  # its word for a full disk
-            raise OSError(str(error)) from None
+        save_tensors(partial, plain, {"format": "pt"})
         self.session.load_tensors(self.best)
         write_predictions(self.folder, self.session.validate())
         curve = pd.DataFrame(self.curve)

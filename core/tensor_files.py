@@ -1,13 +1,19 @@
-"""What ``torch.save`` wrote, read back without running code from it, and without hanging on it."""
+"""Tensors in files: torch's own read without running code from them or hanging on them, safetensors written whole."""
 
 import pickletools
 import warnings
 import zipfile
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from core.atomic import naming
 
 LONGEST_TEXT = 1000  # characters of a name in such a file; ours and VGG-16's have some dozens
 MOST_PICKLED = 64 * 2**20  # bytes of names and structure; the tensors themselves lie apart
@@ -48,3 +54,29 @@ def _check_pickle(file: IO[bytes]) -> None:
     for _, argument, _ in pickletools.genops(file):  # only reads; nothing is built or imported
         if isinstance(argument, str | bytes | bytearray) and len(argument) > LONGEST_TEXT:
             raise ValueError(f"it holds a text of {len(argument)} characters")
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file; what could not be finished is removed, as the room may be all that others wait for.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    try:
+        with naming(path):
+            save_file(dict(tensors), path, dict(metadata) if metadata is not None else None)
+    except SafetensorError as error:  # its word for a full disk
+        path.unlink(missing_ok=True)
+        raise OSError(str(error)) from None
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def tensor_bytes(state: object) -> int:
+    """Bytes of the tensors in plain containers."""
+    if isinstance(state, Tensor):
+        return state.nbytes
+    if isinstance(state, Mapping):
+        return sum(map(tensor_bytes, state.values()))
+    return sum(map(tensor_bytes, state)) if isinstance(state, list | tuple) else 0

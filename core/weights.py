@@ -1,5 +1,6 @@
 """Where VGG-16 starts: ImageNet weights from torchvision or a file."""
 
+import errno
 import hashlib
 import socket
 import warnings
@@ -130,6 +131,8 @@ def imagenet_weights() -> Weights:
     try:
         tensors = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (URLError, HTTPException, OSError, EOFError, RuntimeError, UnpicklingError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):  # to do without would be another experiment
+            raise UserError(f"{torch.hub.get_dir()}: no room for ImageNet's weights (528 MB)") from None
         raise WeightsUnavailableError(
             f"no ImageNet weights for VGG-16 ({_first_line(error)}); {HOW_TO_GET_WEIGHTS}"
         ) from error

@@ -8,6 +8,7 @@ Writes RUN/test: scores.csv, predictions.csv, figures and report.html.
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from core.kept_test import keep_test, kept_test
 from core.looks import save_figures
 from core.names import PARETO
 from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
-from core.patience import Patience
+from core.patience import Patience, first_line
 from core.preparation import load_faces
 from core.report import number, write_report
 from core.run_folder import RunFolder
@@ -93,7 +94,7 @@ def main() -> None:
             before, others = open_test(run, search, again=kept is not None)
             if kept is None:
                 result = run_test(winners, backbone, faces, split, device, arguments.cache, doing)
-                keep_test(run.test, result)
+                Patience(say)(partial(keep_test, run.test, result), run.test)
             else:
                 result = scored_test(kept.measured, kept.device, faces, split, doing)
             table = scores_table(result)
@@ -178,11 +179,14 @@ def print_scores(table: pd.DataFrame) -> None:
 
 
 def show_in_tensorboard(run: RunFolder, figures: dict[Path, str]) -> None:
-    """The figures among the run's events, beside the winners' curves."""
-    with SummaryWriter(str(run.path / "winners")) as writer:
-        for path in figures:
-            pixels = matplotlib.image.imread(path)[..., :3]
-            writer.add_image(f"test/{path.stem}", pixels, dataformats="HWC")
+    """The figures among the run's events, beside the winners' curves; a test does not fail for want of these copies."""
+    try:
+        with SummaryWriter(str(run.path / "winners")) as writer:
+            for path in figures:
+                pixels = matplotlib.image.imread(path)[..., :3]
+                writer.add_image(f"test/{path.stem}", pixels, dataformats="HWC")
+    except OSError as error:
+        say(f"note: TensorBoard does not have the figures ({first_line(error)})")
 
 
 if __name__ == "__main__":

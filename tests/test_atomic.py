@@ -1,8 +1,10 @@
+import errno
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from core.atomic import append_line, new_folder, write_text
+from core.atomic import append_line, naming, new_array, new_file, new_folder, write_text
 
 
 def test_a_folder_appears_under_its_name_only_when_the_block_ends(tmp_path: Path) -> None:
@@ -62,3 +64,34 @@ def test_a_line_is_appended_behind_the_last_whole_one(tmp_path: Path, left: str)
     path.write_text(left)
     append_line(path, "5,6\n")
     assert path.read_text() == left[: left.rfind("\n") + 1] + "5,6\n"
+
+
+def test_an_array_has_its_room_on_the_disk_before_it_is_filled(tmp_path: Path) -> None:
+    array = new_array(tmp_path / "a.npy", np.uint8, (3, 1_000_000))
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 3_000_000
+    array[2, 5] = 7
+    array.flush()
+    read = np.load(tmp_path / "a.npy")
+    assert (read.shape, read.dtype, int(read[2, 5]), int(read.sum())) == ((3, 1_000_000), np.uint8, 7, 7)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+def test_a_write_that_finds_a_full_disk_names_the_file_that_it_was_for(tmp_path: Path) -> None:
+    def write() -> None:
+        with naming(tmp_path / "mine"), Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"x")
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write()
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "mine"))
+
+
+def test_a_new_file_that_cannot_be_written_names_itself_and_leaves_nothing(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_file(tmp_path / "mine") as partial:
+            partial.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="mine"):
+        write()
+    assert list(tmp_path.iterdir()) == []

@@ -213,6 +213,18 @@ def test_a_test_that_is_cut_off_while_it_draws_is_gone_on_with_and_counts_once(
     assert "opened before" not in (run.test / "report.html").read_text()
 
 
+@pytest.mark.slow
+def test_what_tensorboard_cannot_be_given_costs_no_scores(run: RunFolder, cache: Path, monkeypatch, capsys) -> None:
+    def full(_: str) -> object:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", full)
+    assert script(run.path, "--cache", cache) == 0
+    out = capsys.readouterr().out
+    assert "note: TensorBoard does not have the figures (No space left on device)" in out
+    assert "gender_auc" in out
+
+
 def change_split(run: RunFolder) -> None:
     """Two faces change places."""
     content = run.split.read_text()

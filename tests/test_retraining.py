@@ -1,5 +1,6 @@
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,15 @@ def test_a_killed_retraining_goes_on_along_the_same_curve(weights, activations, 
     assert plain(resumed.curve) == plain(undisturbed.curve)
     ours, theirs = (load_file(tmp_path / side / "weights.safetensors") for side in "ab")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_checkpoint_for_which_there_is_no_room_takes_none(weights, activations, tmp_path, monkeypatch):
+    run = retraining(weights, activations, tmp_path)
+    run.run_epoch()
+    monkeypatch.setattr("core.retraining.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr("core.retraining.torch.save", None)
+    run.checkpoint()
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_checkpoint_of_another_winner_is_not_used(weights, activations, tmp_path, monkeypatch):

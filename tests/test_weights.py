@@ -1,14 +1,20 @@
+import errno
+import os
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from core.errors import UserError
 from core.faces import load_drawn_faces
+from core.preparation import DRAWN, load_weights
 from core.random_filters import calibrated_random_weights, kept_random_weights
+from core.tensor_files import save_tensors
 from core.vgg import normalised, vgg16_features
 from core.weights import WeightsUnavailableError, imagenet_weights, weights_from_file
 
@@ -116,3 +122,40 @@ def test_random_filters_are_calibrated_once_a_cache_and_again_where_the_file_was
     layers.clear()
     assert kept([0, 1]).digest == first.digest
     assert len(layers) == 31
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_without_room_for_imagenets_weights_is_an_error_and_no_reason_to_do_without(monkeypatch, number):
+    def full(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", full)
+    with pytest.raises(UserError, match="no room for ImageNet's weights") as caught:
+        imagenet_weights()
+    assert not isinstance(caught.value, WeightsUnavailableError)
+
+
+def test_where_imagenets_weights_cannot_be_had_drawn_faces_go_without_and_the_reason_is_told(monkeypatch, tmp_path):
+    def away():
+        raise WeightsUnavailableError("no ImageNet weights for VGG-16 (no network); get them by hand")
+
+    given, said = SimpleNamespace(source=DRAWN), []
+    monkeypatch.setattr("core.preparation.imagenet_weights", away)
+    monkeypatch.setattr("core.preparation.kept_random_weights", lambda *_: "random")
+    parts = (SimpleNamespace(train=None), tmp_path, said.append, lambda _: None)
+    assert load_weights("auto", given, *parts) == "random"
+    assert said[1].startswith("weights: no ImageNet weights for VGG-16 (no network): random filters")
+    for wanted, source in (("auto", "celeba"), ("imagenet", DRAWN)):
+        with pytest.raises(WeightsUnavailableError):
+            load_weights(wanted, SimpleNamespace(source=source), *parts)
+
+
+def test_a_file_of_tensors_that_could_not_be_finished_is_removed(monkeypatch, tmp_path):
+    def full(_, path, __):
+        path.write_bytes(b"half")
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr("core.tensor_files.save_file", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        save_tensors(tmp_path / "w", {"a": torch.zeros(3)})
+    assert list(tmp_path.iterdir()) == []

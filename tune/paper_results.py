@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def _tested(
         say(f"note: the test split of this run has been opened before: {date}")
     make_repeatable(first.device)
     tested = run_test(winners, backbone, first.faces, first.split, first.device, cache, Counter)
-    keep_test(run.test, tested)
+    Patience(say)(partial(keep_test, run.test, tested), run.test)
     return tested
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from core.atomic import write_text
 from core.config import config_from_flat
@@ -15,6 +13,7 @@ from core.pareto import goals_of_nothing
 from core.patience import Patience, Say
 from core.retraining import finished_record
 from core.run_folder import RunFolder
+from core.tensor_files import save_tensors
 from tune.engine import run_retraining
 from tune.front import front_candidates
 from tune.jobs import Work, due_jobs, train_jobs
@@ -97,11 +96,7 @@ def _save_backbone(run: RunFolder, materials: Materials) -> None:
         run.backbone.parent.mkdir(exist_ok=True)
         unfinished = run.backbone.with_name(".backbone.partial")
         tensors = materials.weights.without_head().tensors
-        try:
-            save_file({name: t.contiguous() for name, t in tensors.items()}, unfinished)
-        except SafetensorError as error:  # its word for a full disk
-            unfinished.unlink(missing_ok=True)  # the room may be all that others wait for
-            raise OSError(str(error)) from None
+        save_tensors(unfinished, {name: t.contiguous() for name, t in tensors.items()})
         unfinished.replace(run.backbone)
 
 
