@@ -97,6 +97,7 @@ def stand_in(workers: Workers) -> Any:
         worker_device=torch.device("cpu"),
         trial_timeout=None,
         depot=None,
+        cache_everywhere=None,
     )
 
 

@@ -44,6 +44,7 @@ def materials():
         worker_device=torch.device("cpu"),
         trial_timeout=7.0,
         depot=None,
+        cache_everywhere=None,
     )
 
 
@@ -219,7 +220,9 @@ def test_what_a_racer_leaves_is_whole_in_a_folder_and_under_a_url(tmp_path, monk
     fixed = {"frozen_blocks": 5, "head_width": 8, "precision": "fp32", "lr": 1e-3}
     session = FoldedSession(config_from_flat(fixed), [activations] * 2, weights, 3, torch.device("cpu"), 3)
     trial = object.__new__(RaceTrial)
-    workload = SimpleNamespace(objective=Objective("relative_error"), epochs=3, keep_predictions=True)
+    workload = SimpleNamespace(
+        objective=Objective("relative_error"), epochs=3, keep_predictions=True, cache=tmp_path / "cache"
+    )
     trial.bench = SimpleNamespace(workload=workload, trial=lambda *_: session)  # as setup makes it
     trial.reset_config({"job": job})
     rows = [trial._epoch() for _ in range(3)]

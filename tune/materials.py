@@ -94,6 +94,7 @@ class Materials:
         self.trial_timeout = place.trial_timeout
         files = [given.path for given in self.inputs.values()]
         files += [kept.path for given in self.inputs.values() for kept in given.views.values()]
+        self.cache_everywhere = place.cache_everywhere
         self.depot = Depot(files, place.cache, place.cache_everywhere) if place.cluster else None
 
     def with_plan(self, plan: Plan) -> "Materials":

@@ -26,18 +26,19 @@ class Outpost:
 
     Args:
         job: has what :func:`outpost_of` gives.
+        cache: below which a run under a URL is copied; None for this node's default.
 
     Raises:
         UserError: this node does not see the run.
     """
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
+    def __init__(self, job: Mapping[str, Any], cache: Path | None = None) -> None:
         self.path = Path(job["folder"])
         self.mirror: Mirror | None = None
         self.patience = Patience(unheard, after=f"; nothing that ended is lost: go on with {job['again']}")
         url = job["url"]
         if url is not None:
-            self.path = default_cache() / "outposts" / hashlib.sha256(url.encode()).hexdigest()[:16]
+            self.path = (cache or default_cache()) / "outposts" / hashlib.sha256(url.encode()).hexdigest()[:16]
             self.mirror = Mirror(self.path, url)
             self.clear()  # an attempt before this one may have left it
         elif not Path(job["home"]).is_dir():

@@ -50,6 +50,7 @@ def workload_of(plan: Plan, materials: Materials) -> Workload:
         keep_predictions=plan.sampler is Sampler.GRID,
         timeout=materials.trial_timeout,
         depot=materials.depot,
+        cache=materials.cache_everywhere,
     )
 
 

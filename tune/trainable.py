@@ -47,6 +47,8 @@ class Workload:
     """Seconds that an epoch may take before its worker counts as hanging; None for any."""
     depot: Depot | None
     """Where nodes that lack the inputs' files get them; None where there is but one machine."""
+    cache: Path | None
+    """The cache folder that the user wants on every node; None for each node's own default."""
 
 
 class Bench:
@@ -136,7 +138,7 @@ class SearchTrial(ray_tune.Trainable):
         if self.session is None:
             self.session = self.bench.trial(self.job["parameters"], self.job["seed"])
             if self.bench.workload.keep_predictions:
-                self.outpost = Outpost(self.job)
+                self.outpost = Outpost(self.job, self.bench.workload.cache)
         metrics = self.session.run_epoch()
         workload = self.bench.workload
         cost = workload.objective.cost(metrics)
@@ -191,12 +193,13 @@ class RetrainTrial(ray_tune.Trainable):
         if self.retraining is not None and not self.retraining.done:
             self.retraining.checkpoint()
             self.outpost.send()
+            self.outpost.clear()  # whoever goes on with it, here or elsewhere, fetches it
 
     def _epoch(self) -> dict[str, Any]:
         workload = self.bench.workload
         if self.retraining is None:
             session = self.bench.session(self.job["parameters"], self.job["seed"], workload.retrain_epochs)
-            self.outpost = Outpost(self.job)
+            self.outpost = Outpost(self.job, self.bench.workload.cache)
             self.outpost.fetch()
             self.retraining = Retraining(
                 session,

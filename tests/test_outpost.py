@@ -1,0 +1,65 @@
+"""The folder that a worker fills: the run's own, or a copy below the cache that goes to where the run is kept."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from core.config import config_from_flat
+from core.errors import UserError
+from core.retraining import Objective
+from core.session import Session
+from tune.outpost import Outpost
+from tune.trainable import RetrainTrial
+
+
+def job(tmp_path, url):
+    home = tmp_path / "run"
+    home.mkdir(exist_ok=True)
+    place = {"home": str(home), "folder": str(home / "winner"), "url": url, "again": "--resume a"}
+    return place | {"parameters": {}, "seed": 3, "record": {"model": "multitask"}}
+
+
+def test_a_copy_lies_below_the_cache_that_the_user_wants_and_else_below_the_nodes_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("TANDEM_CACHE", str(tmp_path / "own"))
+    url = (tmp_path / "bucket").as_uri()
+    assert Outpost(job(tmp_path, url), tmp_path / "wanted").path.is_relative_to(tmp_path / "wanted")
+    assert Outpost(job(tmp_path, url)).path.is_relative_to(tmp_path / "own")
+    assert Outpost(job(tmp_path, None), tmp_path / "wanted").path == tmp_path / "run" / "winner"
+
+
+def test_a_node_that_does_not_see_the_run_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="does not see the run's folder"):
+        Outpost({"home": str(tmp_path / "away"), "folder": str(tmp_path / "away/a"), "url": None, "again": ""})
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_retraining_that_is_interrupted_leaves_its_checkpoint_and_no_copy_and_goes_on(
+    tmp_path, weights, activations, remote
+):
+    place, cache = tmp_path / "bucket", tmp_path / "cache"
+    workload = SimpleNamespace(objective=Objective("relative_error"), retrain_epochs=4, timeout=None, cache=cache)
+    fixed = config_from_flat({"frozen_blocks": 5, "head_width": 8, "precision": "fp32", "lr": 1e-3})
+
+    def session(*_):
+        return Session(fixed, *activations, weights, 3, torch.device("cpu"))
+
+    def begun():
+        trial = object.__new__(RetrainTrial)
+        trial.bench = SimpleNamespace(workload=workload, session=session)  # as setup makes it
+        trial.reset_config({"job": job(tmp_path, place.as_uri() if remote else None)})
+        return trial
+
+    trial, left = begun(), place if remote else tmp_path / "run" / "winner"
+    for _ in range(2):
+        trial.step()
+    assert any(cache.glob("outposts/*")) is remote
+    trial.cleanup()
+    assert (left / "checkpoint.pt").is_file()
+    assert not any(cache.glob("outposts/*"))
+    again = begun()
+    assert again.step()["epoch"] == 3
+    assert again.step()["done"]
+    assert (left / "weights.safetensors").is_file()
+    assert not (left / "checkpoint.pt").exists()
+    assert not any(cache.glob("outposts/*"))
