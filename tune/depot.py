@@ -1,5 +1,7 @@
 """Files of the driver's machine, for nodes that do not have them: each node fetches a file once and keeps it."""
 
+import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from filelock import FileLock
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.cache_folder import default_cache
-from core.errors import UserError
+from core.patience import AwayError
 
 CHUNK = 32 * 2**20  # bytes; what the object stores of both machines hold at a time
 
@@ -51,7 +53,8 @@ class Depot:
         """The file on this node: where the driver has it, if that is the same or a shared disk, else fetched.
 
         Raises:
-            UserError: this node has no room for it.
+            AwayError: this node cannot keep it. That is no fault of the trials, of which a node that fails at once
+                would otherwise use up one after the other.
         """
         if path.is_file():
             return path
@@ -63,7 +66,9 @@ class Depot:
                 if not target.is_file():
                     self._fetch(name, target)
         except OSError as error:
-            raise UserError(f"{target}: cannot be kept on this node ({error.strerror or error})") from None
+            reason = f"cannot be kept on node {socket.gethostname()} ({error.strerror or error})"
+            way_on = "nothing that ended is lost: make room there, or leave that node out, and --resume the run"
+            raise AwayError(f"{target}: {reason}; {way_on}") from None
         return target
 
     def _fetch(self, name: str, target: Path) -> None:
@@ -71,6 +76,8 @@ class Depot:
         size: int = ray.get(self.shelf.size.remote(name))
         try:
             with partial.open("wb") as file:
+                if hasattr(os, "posix_fallocate"):  # macOS lacks it; a file that does not fit is not fetched in part
+                    os.posix_fallocate(file.fileno(), 0, size)
                 while file.tell() < size:
                     file.write(ray.get(self.shelf.piece.remote(name, file.tell())))
             partial.replace(target)
