@@ -2,6 +2,7 @@ import pytest
 
 from core.errors import UserError
 from search_spaces.catalogue import SPACES
+from tune.materials import SAME, Materials
 from tune.plan import Plan, grid_options, plan_from_json
 from tune.profile import Profile, settled_space
 from tune.study import Sampler
@@ -49,6 +50,59 @@ def test_a_grid_plan_survives_json():
 def test_a_grid_that_cannot_be_is_a_clear_error(make, rule):
     with pytest.raises(UserError, match=rule):
         make()
+
+
+def search_plan(space="multitask", **options):
+    return Plan(SPACES[space].to_json(), Profile.FAST, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda: search_plan(objective="pareto", warm_start=["first"]), "--warm-start: what is known before is judged"),
+        (lambda: search_plan(objective="pareto", prior="paper"), "--prior: what is known before is judged by one goal"),
+        (lambda: search_plan("gender", objective="pareto"), "--objective pareto: no model in space gender has both"),
+        (lambda: search_plan(objective="pareto", race=4), "--race 4: it finds the best by one metric"),
+        (
+            lambda: search_plan(objective="pareto", rank_by="val_nme_pct"),
+            "--rank-by val_nme_pct: with --objective pareto",
+        ),
+        (
+            lambda: search_plan("joint", objective="pareto", sampler=Sampler.TPE),
+            "--sampler tpe: with --objective pareto",
+        ),
+        (lambda: grid(race=4), "--race 4: a grid's rows are not raced"),
+        (lambda: grid(objective="pareto"), "--objective pareto: a grid's rows are ranked by one metric"),
+        (lambda: search_plan("paper_gender", sampler=Sampler.RANDOM), "space paper_gender lists its cells; use grid"),
+        (lambda: search_plan(reduction=1.0), "--reduction must be above 1, got 1.0"),
+        (lambda: search_plan(time_budget=0.0), "--time-budget must be seconds above 0, got 0.0"),
+    ],
+)
+def test_what_cannot_go_together_is_refused_with_its_reason(make, rule):
+    with pytest.raises(UserError, match=rule):
+        make()
+
+
+@pytest.mark.parametrize("key", ["split_seed", "precision"])
+def test_what_must_be_the_same_in_every_trial_cannot_vary(key):
+    space = SPACES["gender"].to_json()
+    values = [0, 1] if key == "split_seed" else ["fp32", "bf16"]
+    space["parameters"][key] = {"kind": "choice", "values": values}
+    space["fixed"].pop(key, None)
+    with pytest.raises(UserError, match=f"{key} must be the same in every trial of a search"):
+        Plan(space, Profile.FAST)
+
+
+@pytest.mark.parametrize("key", SAME)
+def test_a_run_is_not_gone_on_with_on_other_faces_another_split_other_weights_or_another_precision(key, monkeypatch):
+    now = dict.fromkeys(SAME, "x")
+    monkeypatch.setattr(Materials, "identity", lambda _: now)
+    materials = object.__new__(Materials)
+    materials.check_same(now | {"faces": 3}, "search.json")
+    with pytest.raises(UserError, match=f"^search.json: {key} was 'y', now it is 'x'$"):
+        materials.check_same(now | {key: "y"}, "search.json")
+    with pytest.raises(UserError, match=f"{key} was None"):
+        materials.check_same({name: "x" for name in SAME if name != key}, "search.json")
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class Board:
 
     def _do(self, folder: Path, action: Callable[[], None]) -> None:
         """Write for a folder. What storage does not take now is written whole when it takes the next thing."""
-        for place, due in [*self.owed.items(), (folder, action)]:
+        for place, due in {**self.owed, folder: action}.items():  # with a new file, an action writes the whole curve
             try:
                 due()
                 self.owed.pop(place, None)
