@@ -99,6 +99,7 @@ def test_an_export_without_its_packages_says_what_to_install(
     [
         {"landmark_head": "heatmap", "heatmap_block": 4, "frozen_blocks": 3},
         {"architecture": "attention", "attention_heads": 4, "d_k": 16, "d_v": 8, "landmark_head": "heatmap"},
+        {"architecture": "attention", "attention": "self_rms", "d_k": 16},
         {"architecture": "attention", "attention": "se"},
         {"architecture": "attention", "attention": "cbam"},
     ],
