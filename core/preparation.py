@@ -62,7 +62,7 @@ def load_weights(weights: str, faces: Faces, split: Split, cache: Path, say: Say
         reason = str(error).partition(";")[0]
         if weights == IMAGENET or faces.source != DRAWN:
             raise
-    say(f"weights: {reason}: random filters, calibrated on the drawn faces, take their place")
+    say(f"weights: {reason}; random filters, calibrated on the drawn faces, take their place")
     return _random_weights(faces, split, cache, report)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torchvision.models import VGG16_Weights
 
 from core.errors import UserError
+from core.patience import first_line
 from core.tensor_files import load_tensors
 from core.vgg import vgg16_features
 
@@ -108,16 +109,12 @@ def weights_from_file(path: Path) -> Weights:
                 warnings.filterwarnings("ignore", message="Detected pickle protocol")
                 tensors = load_tensors(path)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: not a readable weights file ({_first_line(error)})") from error
+        raise UserError(f"{path}: not a readable weights file ({first_line(error)})") from error
     except Exception as error:  # torch.load raises pickle's own error class for code in the file
-        raise UserError(f"{path}: refused, a weights file may hold tensors only ({_first_line(error)})") from error
+        raise UserError(f"{path}: refused, a weights file may hold tensors only ({first_line(error)})") from error
     if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise UserError(f"{path}: must hold a mapping from layer names to tensors")
     return _checked(tensors, str(path))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def imagenet_weights() -> Weights:
@@ -133,8 +130,9 @@ def imagenet_weights() -> Weights:
     except (URLError, HTTPException, OSError, EOFError, RuntimeError, UnpicklingError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):  # to do without would be another experiment
             raise UserError(f"{torch.hub.get_dir()}: no room for ImageNet's weights (528 MB)") from None
+        cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
         raise WeightsUnavailableError(
-            f"no ImageNet weights for VGG-16 ({_first_line(error)}); {HOW_TO_GET_WEIGHTS}"
+            f"no ImageNet weights for VGG-16 ({first_line(cause)}); {HOW_TO_GET_WEIGHTS}"
         ) from error
     finally:
         socket.setdefaulttimeout(old_timeout)

@@ -1,8 +1,10 @@
 import errno
 import os
 import pickle
+import socket
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -86,6 +88,17 @@ def test_unreachable_imagenet_weights_say_how_to_get_them(monkeypatch):
         imagenet_weights()
 
 
+def test_a_download_that_fails_says_why_in_plain_words(monkeypatch):
+    def refuse(*_, **__):
+        raise URLError(socket.gaierror(-2, "Name or service not known"))
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    with pytest.raises(
+        WeightsUnavailableError, match=r"^no ImageNet weights for VGG-16 \(Name or service not known\); "
+    ):
+        imagenet_weights()
+
+
 @pytest.mark.slow
 def test_calibrated_channels_have_mean_0_and_variance_1_on_the_images():
     images = torch.randint(0, 256, (6, 3, 224, 224), dtype=torch.uint8)
@@ -144,7 +157,7 @@ def test_where_imagenets_weights_cannot_be_had_drawn_faces_go_without_and_the_re
     monkeypatch.setattr("core.preparation.kept_random_weights", lambda *_: "random")
     parts = (SimpleNamespace(train=None), tmp_path, said.append, lambda _: None)
     assert load_weights("auto", given, *parts) == "random"
-    assert said[1].startswith("weights: no ImageNet weights for VGG-16 (no network): random filters")
+    assert said[1].startswith("weights: no ImageNet weights for VGG-16 (no network); random filters")
     for wanted, source in (("auto", "celeba"), ("imagenet", DRAWN)):
         with pytest.raises(WeightsUnavailableError):
             load_weights(wanted, SimpleNamespace(source=source), *parts)
