@@ -16,8 +16,11 @@ from core.names import CROP, LANDMARKS
 
 CHANNELS = 128  # inside the head; with 512 of VGG-16's in front, a tenth of a complete head of width 512
 START_SPREAD = 20 / CROP  # of the crop: how wide the maps are that start at the mean face
-GAIN = 10.0
-"""Of the maps' logits, without which a place moves some fifty times less in a step than that of a complete head."""
+GAIN = 3.0
+"""Of the maps' logits, so that places move at rates that suit a complete head beside. On real faces (5 frozen blocks,
+30 epochs, one seed) the NME at rates of 3e-5 and 3e-4 was 6.19 and 5.33 % with 1, 5.98 and 5.20 % with 3, 5.92 and
+5.25 % with 10, which saturates at 1e-3.
+"""
 
 
 def places(positions: int) -> Tensor:
