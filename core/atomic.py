@@ -50,10 +50,19 @@ def new_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> "np.memma
         OSError: the disk has no room for it.
     """
     array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
-    if hasattr(os, "posix_fallocate"):  # macOS lacks it
-        with path.open("r+b") as file, naming(path):
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    with path.open("r+b") as file, naming(path):
+        reserve(file, path.stat().st_size)
     return array
+
+
+def reserve(file: BinaryIO, size: int) -> None:
+    """Let an open file have the room for so many bytes, where the system can promise it.
+
+    Raises:
+        OSError: the disk has no room for it.
+    """
+    if hasattr(os, "posix_fallocate"):  # macOS lacks it
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def append_line(path: Path, line: str) -> None:

@@ -45,7 +45,7 @@ def test_a_node_without_room_ends_no_trial_and_leaves_nothing_half_fetched(made,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tune.depot.os.posix_fallocate", full, raising=False)
+    monkeypatch.setattr("tune.depot.reserve", full)
     with pytest.raises(AwayError, match=r"cannot be kept on node .*No space left on device.*--resume"):
         made[0].local(Path("/elsewhere/activations.npy"))
     assert [path.name for path in (tmp_path / "node" / "activations-x").iterdir() if path.suffix != ".lock"] == []

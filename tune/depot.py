@@ -1,6 +1,5 @@
 """Files of the driver's machine, for nodes that do not have them: each node fetches a file once and keeps it."""
 
-import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import ray
 from filelock import FileLock
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from core.atomic import reserve
 from core.cache_folder import default_cache
 from core.patience import AwayError
 
@@ -76,8 +76,7 @@ class Depot:
         size: int = ray.get(self.shelf.size.remote(name))
         try:
             with partial.open("wb") as file:
-                if hasattr(os, "posix_fallocate"):  # macOS lacks it; a file that does not fit is not fetched in part
-                    os.posix_fallocate(file.fileno(), 0, size)
+                reserve(file, size)  # what does not fit is not fetched in part
                 while file.tell() < size:
                     file.write(ray.get(self.shelf.piece.remote(name, file.tell())))
             partial.replace(target)
