@@ -51,6 +51,7 @@ def main() -> None:
     add_material_options(parser)
     parser.add_argument("--only", nargs="+", choices=list(ADDITIONS), metavar="NAME", help=", ".join(ADDITIONS))
     parser.add_argument("--blocks", type=int, default=4, choices=range(1, 6), help="frozen (default: %(default)s)")
+    parser.add_argument("--head-width", type=int, default=512, help="of the heads (default: %(default)s)")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=40, help="at most (default: %(default)s)")
@@ -70,7 +71,8 @@ def main() -> None:
     rows = in_fresh_process(measured, given, environment=WORKER_ENVIRONMENT)
     columns = ("addition", "against", "lr", "epoch", "relative_error", *SHOWN, *GAINS, "seconds_per_epoch")
     seeds = f"{given.seeds} seed{'s' if given.seeds > 1 else ''}"
-    print(f"\n{given.blocks} frozen blocks, {given.folds} folds, {seeds}\n{text_table(rows, columns)}")
+    print(f"\n{given.blocks} frozen blocks, heads {given.head_width} wide, {given.folds} folds, {seeds}")
+    print(text_table(rows, columns))
     if not given.quick and not given.only:
         append_rows(RESULTS / "additions.csv", rows)
 
@@ -84,7 +86,7 @@ def wanted(given: argparse.Namespace) -> list[str]:
     asked = given.only or [name for name in ADDITIONS if name != "heatmap of block 4" or given.blocks < 5]
     names = with_rivals(asked)
     for name in names:
-        config_from_flat(settings_of(name, given.blocks))
+        config_from_flat(settings_of(name, given.blocks, given.head_width))
     return names
 
 
@@ -95,19 +97,20 @@ def measured(given: argparse.Namespace) -> list[Row]:
     device = device_at_hand()
     make_repeatable(device)
     precision = str(best_precision(device, default_cache()))
-    configs = [config_from_flat(settings_of(name, given.blocks)) for name in names]
+    configs = [config_from_flat(settings_of(name, given.blocks, given.head_width)) for name in names]
     augmentations = {augmentation for config in configs if (augmentation := augmentation_of(config.data)) is not None}
     blocks, folds = [given.blocks], given.folds
     material = load_material(given, blocks, Precision(precision), device, folds=folds, augmentations=augmentations)
     lab = Lab(given, material, device, precision)
     start = time.monotonic()
     with Progress(lambda: f"{lab.done} trainings ({lab.doing}); {clock(time.monotonic() - start)}"):
-        rates = {name: lab.best_rate(name, given.rates) for name in names}
-        results = {
-            name: [lab.result(lab.training(name, rates[name], k, given.folds)) for k in range(given.seeds)]
-            for name in names
-        }
-    return rows_of(rates, results, lab.folds_of_faces(given.folds))
+        rates, results = {}, {}
+        for name in names:  # one done before the next, so that what an interrupted run leaves is of use
+            rates[name] = lab.best_rate(name, given.rates)
+            trainings = [lab.training(name, rates[name], seed, given.folds) for seed in range(given.seeds)]
+            results[name] = [lab.result(training) for training in trainings]
+    shape = {"frozen_blocks": given.blocks, "head_width": given.head_width}
+    return [{**shape, **row} for row in rows_of(rates, results, lab.folds_of_faces(given.folds))]
 
 
 def rows_of(rates: Mapping[str, float], results: Mapping[str, Sequence[Result]], fold_N: Integers) -> list[Row]:

@@ -92,7 +92,7 @@ class Lab:
 
     def training(self, name: str, rate: float, seed: int, folds: int) -> Training:
         """One training of an addition, for its own number of epochs or for as long as it gets better."""
-        settings, fixed = settings_of(name, self.given.blocks), ADDITIONS[name].epochs
+        settings, fixed = settings_of(name, self.given.blocks, self.given.head_width), ADDITIONS[name].epochs
         epochs, patience = (fixed, fixed) if fixed else (self.given.epochs, self.given.patience)
         return Training(name, rate, seed, settings, min(epochs, self.given.epochs), patience, folds)
 
@@ -101,7 +101,7 @@ class Lab:
 
         From the middle of ``rates``, which ascend, it goes to the better neighbour until neither is better.
         """
-        at = len(rates) // 2
+        at = (len(rates) - 1) // 2
         while True:
             beside = [index for index in (at, at - 1, at + 1) if 0 <= index < len(rates)]
             if len(beside) == 1:

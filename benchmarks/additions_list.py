@@ -18,7 +18,6 @@ class Addition(NamedTuple):
 
 PLAIN = {
     "architecture": "multitask",
-    "head_width": 512,
     "landmark_start": "mean_face",
     "optimizer": "adam",
     "landmark_loss": "l1",
@@ -54,9 +53,9 @@ ADDITIONS: dict[str, Addition] = {
 }
 
 
-def settings_of(name: str, blocks: int) -> dict[str, Any]:
-    """What is set in an addition's trainings, its learning rate apart."""
-    return {**ADDITIONS[name].settings, "frozen_blocks": blocks}
+def settings_of(name: str, blocks: int, width: int) -> dict[str, Any]:
+    """What is set in an addition's trainings with so many frozen blocks and heads so wide, its learning rate apart."""
+    return {**ADDITIONS[name].settings, "frozen_blocks": blocks, "head_width": width}
 
 
 def with_rivals(names: list[str]) -> list[str]:

@@ -67,10 +67,6 @@ def search_plan(space="multitask", **options):
             lambda: search_plan(objective="pareto", rank_by="val_nme_pct"),
             "--rank-by val_nme_pct: with --objective pareto",
         ),
-        (
-            lambda: search_plan("joint", objective="pareto", sampler=Sampler.TPE),
-            "--sampler tpe: with --objective pareto",
-        ),
         (lambda: grid(race=4), "--race 4: a grid's rows are not raced"),
         (lambda: grid(objective="pareto"), "--objective pareto: a grid's rows are ranked by one metric"),
         (lambda: search_plan("paper_gender", sampler=Sampler.RANDOM), "space paper_gender lists its cells; use grid"),

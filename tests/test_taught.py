@@ -1,3 +1,5 @@
+import math
+
 import optuna
 
 from search_spaces.catalogue import SPACES
@@ -40,3 +42,23 @@ def test_trials_of_elsewhere_stay_as_they_are(tmp_path):
         assert study.known()[number] == parameters  # the kind was left out of a copy
     assert isinstance(JOINT.parameters["lr"], Float)
     assert all(trial.state is optuna.trial.TrialState.COMPLETE for trial in study.study.get_trials())
+
+
+def test_with_two_goals_a_model_of_one_task_learns_from_that_task_s_cost(tmp_path):
+    """A gender model is the better the lower its rate, a landmark model the better the higher; that its other cost is
+    always 0, the least there is, teaches it nothing."""
+    study = Study(tmp_path / "j", JOINT, Sampler.TPE, 0, two_goals=True)
+    rates = {"gender": [], "landmarks": []}
+    for _ in range(200):
+        number, drawn = study.ask()
+        decades = math.log10(drawn["lr"])
+        cost = {"gender": (10 + decades, 0.0), "landmarks": (0.0, -decades)}
+        study.tell(number, "finished", cost.get(drawn["architecture"], (1.0, 1.0)), 2, "")
+        rates.get(drawn["architecture"], []).append(decades)
+    low, high = (math.log10(end) for end in (JOINT.parameters["lr"].low, JOINT.parameters["lr"].high))
+    late = {
+        kind: [(value - low) / (high - low) for value in values[len(values) // 2 :]] for kind, values in rates.items()
+    }
+    assert len(late["gender"]) >= 10 <= len(late["landmarks"])
+    assert sum(late["gender"]) / len(late["gender"]) < 0.3
+    assert sum(late["landmarks"]) / len(late["landmarks"]) > 0.7

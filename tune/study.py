@@ -132,8 +132,8 @@ class Study:
         """What the sampler draws for a trial once it has seen, by kind of model, earlier runs' trials and its own."""
         seen = [self._foreign(e.parameters, e.status, min(e.costs), len(e.costs)) for e in self.head_start.earlier]
         seen += [trial for trial in self.study.get_trials(deepcopy=False) if trial.number < number]
-        empty = optuna.create_study(sampler=self.study.sampler, directions=self.study.directions)
-        return taught_draw(self.space, empty, seen, derived_seed(self.seed, 0, number, 2), _suggest)
+        draw = derived_seed(self.seed, 0, number, 2)
+        return taught_draw(self.space, self.study.sampler, seen, draw, _suggest, self.two_goals)
 
     def _holds(self) -> bool:
         return self.judged().forgotten is None

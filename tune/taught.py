@@ -7,33 +7,45 @@ from typing import Any
 import numpy as np
 import optuna
 
+from core.names import TASKS, Architecture, Task
 from search_spaces.parameter import Parameter
 from search_spaces.space import Space
 
 KIND = "architecture"
+GOAL_OF = {Task.GENDER: 0, Task.LANDMARKS: 1}
+"""Where a task's cost stands among both of ``core.names.GOALS``."""
 
 
 def taught_draw(
     space: Space,
-    study: optuna.Study,
+    sampler: optuna.samplers.BaseSampler,
     seen: Sequence[optuna.trial.FrozenTrial],
     seed: int,
     suggest: Callable[[optuna.trial.Trial, str, Parameter], Any],
+    two_goals: bool = False,
 ) -> dict[str, Any]:
-    """Parameters that the sampler of a ``study`` without trials draws after it has ``seen`` these.
+    """Parameters that a fresh ``sampler`` draws after it has ``seen`` these trials.
 
     Each kind of model is drawn as often, and from what trials of its own kind have shown, as ASHA compares them: in one
     pool, the more there is to learn from, the sooner only the kind with the least error would be drawn.
+
+    Args:
+        two_goals: whether ``seen`` have two costs each. Models of one task are then drawn by the cost of that task.
     """
     kinds = space.values_of(KIND, "")
-    kind = kinds[np.random.default_rng(seed).integers(len(kinds))]
-    study.add_trials([_without_kind(trial) for trial in seen if trial.params.get(KIND, kind) == kind])
+    kind = str(kinds[np.random.default_rng(seed).integers(len(kinds))])
+    costs = [GOAL_OF[task] for task in TASKS[Architecture(kind)]] if two_goals else [0]
+    study = optuna.create_study(sampler=sampler, directions=["minimize"] * len(costs))
+    study.add_trials([_as_seen(trial, costs) for trial in seen if trial.params.get(KIND, kind) == kind])
     trial = study.ask()
     return space.draw(lambda key, parameter: kind if key == KIND else suggest(trial, key, parameter))
 
 
-def _without_kind(trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
+def _as_seen(trial: optuna.trial.FrozenTrial, costs: Sequence[int]) -> optuna.trial.FrozenTrial:
+    """A trial without its kind, and with these of its costs."""
     alone = copy.copy(trial)
     alone.params = {key: value for key, value in trial.params.items() if key != KIND}
     alone.distributions = {key: given for key, given in trial.distributions.items() if key != KIND}
+    if trial.values is not None:
+        alone.values = [trial.values[cost] for cost in costs]
     return alone
