@@ -16,7 +16,7 @@ from core.atomic import write_text
 from core.errors import UserError
 from core.json_text import read_json
 from core.mirror import Mirror
-from core.patience import first_line
+from core.patience import Say, first_line
 from core.search_record import check_search_record
 from core.urls import below
 
@@ -149,6 +149,25 @@ class RunFolder:
                 yield
         except Timeout:
             raise UserError(f"{self.path}: another process is working on this run") from None
+
+    @contextmanager
+    def resumable(self, say: Say) -> Iterator[None]:
+        """Work of which nothing that ended is lost, whatever happens: whoever meets an end is told how to go on.
+
+        Raises:
+            UserError: in place of an OSError that nothing in the block had a better word for, such as one of Ray's when
+                the disk of its own files is full.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            say(f"interrupted; nothing that ended is lost. Go on with: {self.again}")
+            raise
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise UserError(
+                f"{place}{first_line(error)}; nothing that ended is lost: go on with {self.again}"
+            ) from error
 
     def write_search(self, data: dict[str, Any]) -> None:
         """Write ``search.json`` whole."""

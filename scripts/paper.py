@@ -129,13 +129,10 @@ def found_place(given: dict[str, Any], precision: Precision | None, run: RunFold
 def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> None:
     """All four steps, the test and the report."""
     start = time.monotonic()
-    try:
+    with run.resumable(say):
         protocol = Protocol(plan, run, materials, run.read_search()["command"], say)
         results = protocol.go()
         conclusions = report_replication(run, protocol, results, cache, say)
-    except KeyboardInterrupt:
-        say(f"interrupted; nothing that ended is lost. Go on with: {run.again}")
-        raise
     print("\nthe paper's conclusions on our seeds and faces:")
     for one in conclusions:
         if not one.seeds:

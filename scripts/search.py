@@ -201,14 +201,11 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
         + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
         + (f", trials on {plan.folds} folds" if plan.folds > 1 else "")
     )
-    try:
+    with run.resumable(say):
         ledger = Search(plan, run, materials, say).go()
         candidates, decided = Race(plan, run, materials, ledger, say).go() if plan.race else (None, [])
         winners = retrain(plan, run, materials, ledger, say, candidates)
         mattered = sentences(write_importance(run, plan, ledger.entries.values(), ledger.patience))
-    except KeyboardInterrupt:
-        say(f"interrupted; nothing that ended is lost. Go on with: {run.again}")
-        raise
     if plan.two_goals:
         decided = front_sentences(ledger, plan, winners)
         draw_front(run, say)

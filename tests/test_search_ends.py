@@ -1,5 +1,6 @@
 """How a search ends and what a resume makes of it, with trials that cost nothing and without Ray."""
 
+import errno
 import json
 import time
 from dataclasses import replace
@@ -134,3 +135,13 @@ def test_rays_part_of_a_search_ends_when_the_time_it_was_given_does(monkeypatch)
 class NoTuner:
     def fit(self):
         pass
+
+
+def test_a_full_disk_of_ray_s_own_files_ends_a_search_in_one_line_that_says_how_to_go_on(monkeypatch, run):
+    full = OSError(errno.ENOSPC, "No space left on device", "/tmp/tandem-ray-1/tandem/experiment_state.json")
+    Ray(monkeypatch, 1, error=full)
+    with pytest.raises(UserError) as told, run.resumable(print):
+        search(run).go()
+    reason = "experiment_state.json: No space left on device; nothing that ended is lost: go on with --resume run"
+    assert reason in str(told.value)
+    assert "\n" not in str(told.value)
