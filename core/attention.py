@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation
 
 from core.config import ModelConfig
 from core.names import SELF_ATTENTION, AttentionKind, Task
@@ -45,7 +44,7 @@ class Attention:
             rms = self.kind is AttentionKind.SELF_RMS
             return SelfAttention(CHANNELS, self.d_k, self.d_v, self.heads, rms)
         if self.kind is AttentionKind.SE:
-            return _squeeze_and_excitation()
+            return SqueezeAndExcitation(CHANNELS)
         return Cbam(CHANNELS)
 
 
@@ -72,11 +71,11 @@ def _open(last: nn.Linear | nn.Conv2d, logit: float = OPEN) -> None:
     last.bias.fill_(logit)
 
 
-def _squeeze_and_excitation() -> nn.Module:
-    layer: nn.Module = SqueezeExcitation(CHANNELS, CHANNELS // REDUCTION)
-    assert isinstance(layer.fc2, nn.Conv2d)
-    _open(layer.fc2)
-    return layer
+def _gate(channels: int, logit: float) -> nn.Sequential:
+    """The network that says how open each channel's gate is; at first all as far as ``logit``."""
+    inner, last = nn.Linear(channels, channels // REDUCTION), nn.Linear(channels // REDUCTION, channels)
+    _open(last, logit)
+    return nn.Sequential(inner, nn.ReLU(), last)
 
 
 def _share(size: int, heads: int) -> int:
@@ -115,6 +114,20 @@ class SelfAttention(nn.Module):
         return x_bpn.view(*x_bpn.shape[:2], self.heads, -1).transpose(1, 2)
 
 
+class SqueezeAndExcitation(nn.Module):
+    """Squeeze-and-excitation (Hu et al., 2018): channels are weighed by a network over their means, which sees them at
+    a root mean square of 1."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = _gate(channels, OPEN)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        y: Tensor = features * self.channels(unit_rms(features.mean(dim=(2, 3)))).sigmoid()[:, :, None, None]
+        return y
+
+
 class Cbam(nn.Module):
     """Convolutional block attention (Woo et al., 2018): channels are weighed first, then positions.
 
@@ -124,13 +137,8 @@ class Cbam(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channels = nn.Sequential(
-            nn.Linear(channels, channels // REDUCTION), nn.ReLU(), nn.Linear(channels // REDUCTION, channels)
-        )
+        self.channels = _gate(channels, OPEN / 2)  # it is added twice
         self.positions = nn.Conv2d(2, 1, SPATIAL_KERNEL, padding=SPATIAL_KERNEL // 2)
-        last = self.channels[-1]
-        assert isinstance(last, nn.Linear)
-        _open(last, OPEN / 2)  # it is added twice
         _open(self.positions)
 
     def forward(self, features: Tensor) -> Tensor:

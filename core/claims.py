@@ -1,10 +1,10 @@
 """The six conclusions that the paper draws from its tables, each as a comparison that predictions can decide."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from core.conclusions import Conclusion, best_of_table, larger_auc, lower_error, unmeasured
+from core.conclusions import SUPPORTED, UNDECIDED, Conclusion, best_of_table, larger_auc, lower_error, unmeasured
 from core.config import Config
 from core.metrics import Floats, Predictions, Truth, gender_margin, nme_per_face_pct
 from core.names import Architecture
@@ -14,6 +14,7 @@ from core.replication import CHOICES
 
 VALIDATION, TEST = "validation faces", "test faces"
 NME = "NME, points"
+APART = "all convolutions are frozen, so neither task could change how the other learned"
 
 TABLE_CLAIMS: dict[int, tuple[str, str, str, str]] = {
     1: ("adamax", "1. Adamax is the best optimiser (table I)", "loss", "cross-entropy, nats"),
@@ -39,20 +40,32 @@ def cell_label(values: Sequence[Any]) -> str:
     return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
 
 
+def learns_apart(config: Config) -> bool:
+    """Whether a model of both tasks learns each as it would alone, because nothing that is trained is shared."""
+    return config.model.frozen_blocks == 5 and not config.training.weight_decay
+
+
 def table_conclusion(number: int, cells: Sequence[Cell], seeds: int, truth: Truth) -> Conclusion:
     """The claim that the paper makes of one of tables I to IV.
 
-    A row of which a seed failed is no rival; if that is the paper's choice, or no rival is left, nothing is measured.
+    A row of which a seed failed is no rival, which is said, and without it the claim is not supported, since it might
+    have been the one that is better. If it is the paper's choice, or no rival is left, nothing is measured.
     """
     claimed, claim, metric, unit = TABLE_CLAIMS[number]
     measure = f"{unit}, {VALIDATION}"
+    if number == 3 and all(map(learns_apart, (cell.config for cell in cells))):
+        return unmeasured(claim, measure, APART)
     whole = {cell.label: cell for cell in cells if len(cell.runs) == seeds}
     if claimed not in whole or len(whole) < 2:
         return unmeasured(claim, measure)
     errors = {label: [_error(metric, cell, run, truth) for run in cell.runs] for label, cell in whole.items()}
     keys, table = CHOICES[number], published_table(number)
     published = {cell_label([row[key] for key in keys]): float(row[metric]) for row in table.to_dict("records")}
-    return best_of_table(claim, measure, claimed, errors, published, truth.person)
+    lost = [cell.label for cell in cells if cell.label not in whole]
+    if lost:
+        measure += f"; without {', '.join(lost)}, of which a seed failed"
+    found = best_of_table(claim, measure, claimed, errors, published, truth.person)
+    return replace(found, verdict=UNDECIDED) if lost and found.verdict == SUPPORTED else found
 
 
 def _error(metric: str, cell: Cell, run: Predictions, truth: Truth) -> Floats:
@@ -62,11 +75,15 @@ def _error(metric: str, cell: Cell, run: Predictions, truth: Truth) -> Floats:
     return nme_per_face_pct(run.landmarks, truth.landmarks)
 
 
-def model_conclusions(tested: Mapping[str, Mapping[int, Predictions]], truth: Truth) -> list[Conclusion]:
+def model_conclusions(
+    tested: Mapping[str, Mapping[int, Predictions]], truth: Truth, apart: bool = False
+) -> list[Conclusion]:
     """What the paper concludes from table VI about its four models, over the seeds that both of a pair have.
 
     Args:
         tested: predictions of each architecture for the test faces by the number of the seed.
+        apart: whether the multi-task model learned each task as if alone (:func:`learns_apart`): it differs from
+            single-task models only in which epoch was kept, so that there is nothing to conclude from it.
     """
 
     def shared(one: str, other: str) -> list[int]:
@@ -90,9 +107,12 @@ def model_conclusions(tested: Mapping[str, Mapping[int, Predictions]], truth: Tr
         return lower_error(claim, measure, runs[0], runs[1], worse, paper, truth.person)
 
     gender, landmarks, multitask, attention = Architecture
-    return [
+    alone = [
         auc("5a. Single-task beats multi-task: gender (table VI)", gender, multitask),
         nme("5b. Single-task beats multi-task: landmarks (table VI)", landmarks, multitask),
+    ]
+    return [
+        *(unmeasured(one.claim, one.measure, APART) if apart else one for one in alone),
         auc("6a. Attention helps gender (table VI)", attention, multitask),
         nme("6b. Attention hurts landmarks (table VI)", multitask, attention),
     ]

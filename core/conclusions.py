@@ -38,11 +38,13 @@ class Conclusion:
     paper: float
     """The same difference in the paper's tables."""
     verdict: str
+    why: str = ""
+    """Why it could not be measured."""
 
 
-def unmeasured(claim: str, measure: str) -> Conclusion:
-    """A claim of which too little was trained."""
-    return Conclusion(claim, measure, "-", 0, 0, UNKNOWN, math.nan, UNDECIDED)
+def unmeasured(claim: str, measure: str, why: str = "too little of it could be trained") -> Conclusion:
+    """A claim that says nothing of these runs."""
+    return Conclusion(claim, measure, "-", 0, 0, UNKNOWN, math.nan, UNDECIDED, why)
 
 
 def best_of_table(

@@ -66,7 +66,7 @@ class ModelConfig:
     """The same of the landmarks' self-attention alone; 0 for ``d_k``."""
 
     d_v: int = checked(0, whole(0, 4096))
-    """Size of its values, all heads together; 0 for as much as the queries have."""
+    """Size of values of each task's, all heads together; 0 for ``d_k``, also where ``d_k_landmarks`` is another."""
 
     attention_heads: int = checked(1, whole(1, 8))
     """Into how many heads a task's self-attention is divided, each with its share of the sizes, rounded down."""

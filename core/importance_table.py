@@ -15,15 +15,18 @@ from core.variance_shares import Share
 SURE = 0.05  # the chance at which noise is taken for noise
 LITTLE = 0.1  # of the variance: what matters less is not worth a decision
 SHARES = ("alone", "alone_lo", "alone_hi", "total", "total_lo", "total_hi")
-COLUMNS = ("branch", "trials", "diverged", "epochs", "objective", "parameter", *SHARES, "chance", "verdict")
+DRAWN = "drawn"
+COLUMNS = ("branch", "trials", "diverged", "epochs", DRAWN, "objective", "parameter", *SHARES, "chance", "verdict")
 """A row is a parameter in one branch of the space, among ``trials`` in which all of the branch is active.
 
 ``alone``: the share of the variance of ranks that goes with it by itself; ``total``: and in pairs with others; each
-with the ends of its 95 % interval. ``chance``: that noise in this branch would look like it for any parameter.
+with the ends of its 95 % interval. ``chance``: that noise in this branch would look like it for any parameter; it
+holds for trials that were ``drawn`` independently, and not quite for those that follow others.
 """
 
 
-WORDS, WORD = ("branch", "objective", "parameter"), r"[A-Za-z0-9_=., +-]{1,200}"
+INDEPENDENTLY, FOLLOWING = "independently", "following others"
+WORDS, WORD = (DRAWN, "branch", "objective", "parameter"), r"[A-Za-z0-9_=., +-]{1,200}"
 COUNTS, COUNT = ("trials", "diverged", "epochs"), r"[0-9]{1,9}"
 # Both become part of pages and figures, in which a sign may mean something.
 
@@ -40,16 +43,17 @@ class Verdict(StrEnum):
 KNOWN = (Verdict.MATTERS, Verdict.LITTLE)
 
 
-def verdict(share: Share, chance: float) -> Verdict:
+def verdict(share: Share, chance: float, many: bool) -> Verdict:
     """What a share decides.
 
-    Little: with pairs and at the upper end of its interval it is below 10 % of the variance. Matters: it is not
-    little, and noise would look like it with a probability of 5 % at most.
+    Little: with pairs and at the upper end of its interval it is below 10 % of the variance, among many trials.
+    Matters: it is not little, and noise would look like it with a probability of 5 % at most.
 
     Args:
         chance: :attr:`Share.chance`, adjusted for how many parameters are judged.
+        many: whether there are enough trials for an interval to know what the other parameters leave open.
     """
-    if share.total[2] < LITTLE:
+    if many and share.total[2] < LITTLE:
         return Verdict.LITTLE
     return Verdict.MATTERS if chance <= SURE else Verdict.UNTOLD
 
@@ -66,6 +70,8 @@ def read_importance(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={"branch": str, "parameter": str, "objective": str, "verdict": str})
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+    if DRAWN not in table:
+        table[DRAWN] = INDEPENDENTLY  # as nearly all were, by versions that did not say so
     lacking = [name for name in COLUMNS if name not in table]
     if lacking:
         raise UserError(f"{path}: not written by a search (no column {lacking[0]})")
@@ -118,10 +124,15 @@ def sentences(table: pd.DataFrame) -> list[str]:
 def _heading(table: pd.DataFrame) -> str:
     epochs = int(table["epochs"].iloc[0])
     compared = f"the first {epochs} epochs" if epochs > 1 else "the first epoch"
+    hint = "; a hint only, since trials were drawn after what others had shown" if _following(table) else ""
     return (
         f"what mattered, by {table['objective'].iloc[0]} at the best of {compared} "
-        "(share of the variance of ranks, 95 % interval):"
+        f"(share of the variance of ranks, 95 % interval{hint}):"
     )
+
+
+def _following(table: pd.DataFrame) -> bool:
+    return bool((table[DRAWN] == FOLLOWING).any())
 
 
 def _count(rows: pd.DataFrame) -> str:

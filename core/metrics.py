@@ -192,7 +192,8 @@ def confusion(margin_N: Floats, gender_N: Integers) -> Integers:
 def relative_error(scores: Mapping[str, float], mean_face_nme_pct: float) -> float:
     """Each task's error over that of knowing nothing, mean over the tasks in ``scores``: 0 is perfect, 1 useless.
 
-    Cross-entropy over ln 2, and NME over that of the training mean face on the same split.
+    Cross-entropy over ln 2, which knowing nothing scores where women and men are as many (with 9 women in 10 faces it
+    scores 0.47 of that), and NME over that of the training mean face on the same split.
     """
     parts = []
     if "gender_ce" in scores:
@@ -213,6 +214,7 @@ def baseline_predictions(train: Truth, faces: int) -> Predictions:
 
 
 def baseline_scores(train: Truth, truth: Truth) -> dict[str, float]:
-    """All scores of :func:`baseline_predictions` on ``truth``, and its ``relative_error``, which is about 1."""
+    """All scores of :func:`baseline_predictions` on ``truth``, and its ``relative_error``, which is 1
+    where women and men are as many in both, and less otherwise."""
     scores = score(baseline_predictions(train, len(truth.gender)), truth)
     return scores | {RELATIVE_ERROR: relative_error(scores, scores["nme_pct"])}

@@ -16,7 +16,8 @@ OPTIMIZERS: dict[Optimizer, Callable[..., optim.Optimizer]] = {
 }
 
 # The fused forms read and write each number once, which is what a step on tens of millions of weights costs: 3 to 5
-# times faster than the plain ones on a CPU. Torch has none for Adamax and RMSprop, and Adagrad's runs on CPUs only.
+# times faster than the plain ones on a CPU. Torch has none for Adamax and RMSprop, and Adagrad's for GPUs not in every
+# version that we take.
 FUSED: dict[Optimizer, tuple[str, ...]] = {Optimizer.ADAM: ("cpu", "cuda"), Optimizer.ADAGRAD: ("cpu",)}
 
 

@@ -59,7 +59,7 @@ def conclusions_table(conclusions: Sequence[Conclusion]) -> pd.DataFrame:
         value, low, high = one.difference
         row = {"claim": one.claim, "measure": one.measure, "held_seeds": one.held, "seeds": one.seeds}
         row |= {"difference": value, "difference_lo": low, "difference_hi": high}
-        rows.append(row | {"paper_difference": one.paper, "rival": one.rival, "verdict": one.verdict})
+        rows.append(row | {"paper_difference": one.paper, "rival": one.rival, "verdict": one.verdict, "why": one.why})
     return pd.DataFrame(rows)
 
 
@@ -72,7 +72,7 @@ def _line(one: Conclusion) -> dict[str, Any]:
         "paper": _signed(one.paper, digits),
         "rival": one.rival,
     }
-    return line | {"verdict": one.verdict, "kind": KIND.get(one.verdict, "")}
+    return line | {"why": one.why, "verdict": one.verdict, "kind": KIND.get(one.verdict, "")}
 
 
 def _signed(value: float, digits: int) -> str:

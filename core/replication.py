@@ -77,7 +77,7 @@ def _spread(name: str, values: "pd.Series[float]") -> dict[str, Any]:
 
 def _beside(name: str, values: "pd.Series[float]", paper: float, tolerance: float) -> dict[str, Any]:
     inside = None
-    if not values.empty and not pd.isna(paper) and name != MACHINE:
+    if len(values) > 1 and not pd.isna(paper) and name != MACHINE:  # one value has no range
         # What is a hair beyond the rounding is the rounding's own binary fraction.
         inside = bool(values.min() - 1.001 * tolerance <= paper <= values.max() + 1.001 * tolerance)
     return {f"paper_{name}": None if pd.isna(paper) else paper, f"paper_{name}_inside": inside}

@@ -100,7 +100,7 @@ class Retraining:
             return self.curve[-1]
         best = min((self.objective.cost(row) for row in self.curve), default=math.inf)
         if not self.best or self.objective.cost(metrics) < best:
-            self.best = {name: t.detach().cpu().clone() for name, t in self.session.learned_tensors().items()}
+            self.best = {name: t.detach().to("cpu", copy=True) for name, t in self.session.learned_tensors().items()}
         self.curve.append(metrics)
         if self.done:
             self.patience(self._finish, self.folder)

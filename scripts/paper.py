@@ -136,7 +136,7 @@ def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> 
     print("\nthe paper's conclusions on our seeds and faces:")
     for one in conclusions:
         if not one.seeds:
-            print(f"  {one.claim}: not measured, because too little of it could be trained")
+            print(f"  {one.claim}: not measured: {one.why}")
             continue
         value, low, high = one.difference
         plural = "s" if one.seeds > 1 else ""

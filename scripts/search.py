@@ -11,6 +11,7 @@ import argparse
 import shlex
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +21,9 @@ from core.importance_table import sentences
 from core.names import PARETO, Precision
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
-from search_spaces.parts import PARTS, with_parts
+from search_spaces.parts import NOTHING_SHARED, PARTS, WEIGHING
 from search_spaces.space import Space
+from tune.branches import KIND
 from tune.cluster import Machine, plan_workers, start_ray
 from tune.front import draw_front, front_sentences
 from tune.importance import write_importance
@@ -40,7 +42,7 @@ from tune.options import (
     storage_of,
 )
 from tune.plan import OBJECTIVES, Plan, grid_options, plan_from_json
-from tune.profile import parse_settings, settled_space
+from tune.profile import parse_settings, searched_space
 from tune.progress import clock, say
 from tune.race import Race
 from tune.report import print_winners
@@ -209,7 +211,8 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     if plan.two_goals:
         decided = front_sentences(ledger, plan, winners)
         draw_front(run, say)
-    print_winners(winners, plan, len(materials.split.validation), len(ledger.ranked()), decided)
+    counts = Counter(str(entry.config.get(KIND, plan.space["fixed"].get(KIND))) for entry in ledger.ranked())
+    print_winners(winners, plan, len(materials.split.validation), counts, decided)
     if mattered:
         print(*mattered, "", sep="\n", flush=True)
     place = run.url() or run.path
@@ -224,7 +227,10 @@ def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus
     say(reason)
     names = set(Plan.__dataclass_fields__) - {"space", "profile"}
     options = {key: value for key, value in given.items() if key in names}
-    settled = with_parts(settled_space(space, profile, settings), given.get("vary", []))
+    settled = searched_space(space, profile, settings, given.get("vary", []))
+    left = [key for key in WEIGHING if key in space.parameters and key not in {*settled.parameters, *settings}]
+    if left:
+        say(f"{' and '.join(left)} not searched: {NOTHING_SHARED}")
     if "sampler" in options:
         options["sampler"] = Sampler(options["sampler"])
     if options.get("objective") == PARETO:
@@ -237,8 +243,8 @@ def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus
 def described(given: dict[str, Any]) -> str:
     """The space as it would be searched."""
     profile, reason = picked_profile(given, float(device_at_hand().type == "cuda"))
-    settled = settled_space(find_space(given["space"]), profile, parse_settings(given.get("set", [])))
-    return f"{with_parts(settled, given.get('vary', [])).describe()}\n{reason}"
+    space, settings = find_space(given["space"]), parse_settings(given.get("set", []))
+    return f"{searched_space(space, profile, settings, given.get('vary', [])).describe()}\n{reason}"
 
 
 if __name__ == "__main__":

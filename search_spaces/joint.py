@@ -9,7 +9,7 @@ from search_spaces.gender import OPTIMISATION
 from search_spaces.landmarks import REGRESSION
 from search_spaces.multitask import WEIGHTING
 from search_spaces.parameter import Choice
-from search_spaces.parts import DEFAULTS, PARTS, without_effect
+from search_spaces.parts import DEFAULTS, PARTS, WEIGHING, nothing_shared, without_effect
 from search_spaces.space import Condition, Space
 
 _WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
@@ -40,7 +40,7 @@ JOINT = Space(
 
 def matters(key: str, config: Mapping[str, Any]) -> bool:
     """Whether a setting changes anything in such a trial: d_k only in self-attention, beta only in smooth L1."""
-    if without_effect(key, config):
+    if without_effect(key, config) or (key in WEIGHING and nothing_shared(config)):
         return False
     if key in PARTS:
         return all(config.get(setting, DEFAULTS[setting]) in values for setting, values in PARTS[key].needs)

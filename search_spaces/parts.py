@@ -63,6 +63,21 @@ lambdas, and goes on the same way.
 """
 
 
+WEIGHING = ("lambda1", "lambda2", "loss_weighting")
+"""What weighs the tasks against each other."""
+_ALONE: dict[str, Value] = {"frozen_blocks": 5, "weight_decay": 0.0}
+NOTHING_SHARED = "with all 5 blocks frozen the tasks share nothing that is trained"
+
+
+def nothing_shared(config: Mapping[str, Any]) -> bool:
+    """Whether no weight is trained for both tasks, so that it makes no difference how these are weighed.
+
+    Then each task trains its own head, which all four optimisers do at the same pace however large its loss is; only
+    with weight decay is the loss weighed against something else.
+    """
+    return all(config.get(key, DEFAULTS[key]) == value for key, value in _ALONE.items())
+
+
 def without_effect(key: str, config: Mapping[str, Any]) -> bool:
     """Whether the parts in ``config``, at their defaults where they are not in it, leave ``key`` nothing to change."""
     if key not in ONLY_WITH:
@@ -106,6 +121,8 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
             raise UserError(f"--vary {name}: would have no effect in space {space.name}; {rule}, got {got}")
         if setting in space.parameters and len(found) < len(possible):
             condition = Condition(setting, found)
+    if name in WEIGHING and _shares_nothing(space):
+        raise UserError(f"--vary {name}: would have no effect in space {space.name}; {NOTHING_SHARED}")
     parameters, conditions = {**space.parameters, name: part.parameter}, dict(space.conditions)
     if condition is not None:
         conditions[name] = condition
@@ -114,3 +131,19 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
             parameters[key] = parameters.pop(key)  # after what it depends on
             conditions[key] = Condition(*needed)
     return replace(space, parameters=parameters, conditions=conditions)
+
+
+def _shares_nothing(space: Space) -> bool:
+    """Whether that is so in all of a space, all that is fixed already in it."""
+    return all(set(space.values_of(key, DEFAULTS[key])) == {value} for key, value in _ALONE.items())
+
+
+def without_idle_weights(space: Space) -> Space:
+    """``space`` without lambda1 and lambda2 as parameters where they would have no effect in any of its trials.
+
+    A grid keeps its rows.
+    """
+    idle = [key for key in WEIGHING if key in space.parameters]
+    if space.cells or not idle or not _shares_nothing(space):
+        return space
+    return space.with_fixed({key: DEFAULTS[key] for key in idle})

@@ -4,6 +4,7 @@ import pytest
 import torch
 from test_session import curve, session
 from torch import nn
+from torchvision.ops import SqueezeExcitation
 
 from core.attention import Attention, Cbam, SelfAttention, attention_of
 from core.config import config_from_flat
@@ -58,15 +59,15 @@ def test_cbam_is_its_papers_equations_on_numbers_of_unit_scale():
     torch.testing.assert_close(layer(x), weighed * positions)
 
 
-def test_squeeze_and_excitation_weighs_each_channel_by_one_number():
+def test_squeeze_and_excitation_is_torchvisions_where_the_channels_means_have_unit_rms():
     torch.manual_seed(0)
-    x, layer = torch.rand(2, 512, 7, 7) + 0.1, Attention(AttentionKind.SE).module()
-    nn.init.normal_(layer.fc2.weight)
-    shares = (layer(x) / x).detach()
-    assert shares.flatten(2).std(2).max() < 1e-5
-    assert float(shares.min()) > 0
-    assert float(shares.max()) < 1
-    assert float(shares.std()) > 1e-3
+    x, layer, theirs = torch.rand(2, 512, 7, 7), Attention(AttentionKind.SE).module(), SqueezeExcitation(512, 32)
+    for ours, other in ((layer.channels[0], theirs.fc1), (layer.channels[2], theirs.fc2)):
+        nn.init.normal_(ours.weight, std=0.1)
+        other.load_state_dict({"weight": ours.weight[:, :, None, None], "bias": ours.bias})
+    x = x / x.mean(dim=(2, 3), keepdim=True).square().mean(dim=1, keepdim=True).sqrt()
+    torch.testing.assert_close(layer(x), theirs(x))
+    torch.testing.assert_close(layer(50 * x), 50 * theirs(x))  # gates see no scale
 
 
 @pytest.mark.parametrize("kind", [AttentionKind.SE, AttentionKind.CBAM])

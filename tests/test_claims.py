@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from finished_run import FACE, made_predictions, tiny
 
-from core.claims import TABLE_CLAIMS, Cell, cell_label, model_conclusions, table_conclusion
+from core.claims import TABLE_CLAIMS, Cell, cell_label, learns_apart, model_conclusions, table_conclusion
 from core.conclusions import REVERSED, SUPPORTED, UNDECIDED
 from core.metrics import Truth
 from core.names import Architecture
@@ -61,7 +61,24 @@ def test_a_row_of_which_a_seed_failed_is_no_rival():
         Cell("l2", tiny(), (shifted(0.0),)),
         Cell("wing", tiny(), (shifted(9.0),) * 2),
     ]
-    assert table_conclusion(2, cells, 2, TRUTH).rival == "wing"
+    found = table_conclusion(2, cells, 2, TRUTH)
+    assert found.rival == "wing"
+    assert found.verdict == UNDECIDED  # the one that is missing might have been better
+    assert found.measure.endswith("without l2, of which a seed failed")
+    assert table_conclusion(2, [cells[0], cells[2]], 2, TRUTH).verdict == SUPPORTED
+
+
+def test_where_nothing_trained_is_shared_nothing_is_concluded_of_learning_together():
+    shared, apart = tiny(frozen_blocks=4), tiny(frozen_blocks=5)
+    for config, seeds in ((shared, 2), (apart, 0)):
+        cells = [Cell(label, config, (shifted(1.0),) * 2) for label in ("1, 20", "1, 1")]
+        assert table_conclusion(3, cells, 2, TRUTH).seeds == seeds
+    assert learns_apart(apart)
+    assert not learns_apart(tiny(frozen_blocks=5, weight_decay=0.01))
+    tested = {name: {0: shifted(1.0)} for name in Architecture}
+    assert [one.seeds for one in model_conclusions(tested, TRUTH)] == [1, 1, 1, 1]
+    found = model_conclusions(tested, TRUTH, apart=True)
+    assert [(one.seeds, bool(one.why)) for one in found] == [(0, True), (0, True), (1, False), (1, False)]
 
 
 def test_models_that_share_no_seed_are_not_compared():

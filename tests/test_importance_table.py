@@ -4,14 +4,19 @@ import pandas as pd
 import pytest
 
 from core.errors import UserError
-from core.importance_table import COLUMNS, Verdict, read_importance, sentences, verdict
+from core.importance_table import COLUMNS, SHARES, Verdict, read_importance, sentences, verdict
 from core.variance_shares import Share
+
+SHARES_AND_CHANCE = (*SHARES, "chance")
 
 
 def row(parameter: str, kind: Verdict, alone=(0.62, 0.41, 0.78), total=(0.7, 0.5, 0.9), **more) -> dict:
     few = kind is Verdict.FEW
-    numbers = dict.fromkeys(COLUMNS[6:13]) if few else dict(zip(COLUMNS[6:13], (*alone, *total, 0.01), strict=True))
-    common = {"branch": "multitask", "trials": 24, "diverged": 0, "epochs": 2, "objective": "relative_error"}
+    numbers = (
+        dict.fromkeys(SHARES_AND_CHANCE) if few else dict(zip(SHARES_AND_CHANCE, (*alone, *total, 0.01), strict=True))
+    )
+    common = {"branch": "multitask", "trials": 24, "diverged": 0, "epochs": 2, "drawn": "independently"}
+    common |= {"objective": "relative_error"}
     return {**common, "parameter": parameter, **numbers, "verdict": str(kind), **more}
 
 
@@ -30,7 +35,21 @@ def table(*rows: dict) -> pd.DataFrame:
     ],
 )
 def test_what_is_small_for_sure_is_little_and_what_noise_would_not_do_matters(total_hi, chance, expected):
-    assert verdict(Share((0.05, 0.0, 0.08), (0.05, 0.0, total_hi), chance=1.0), chance) is expected
+    assert verdict(Share((0.05, 0.0, 0.08), (0.05, 0.0, total_hi), chance=1.0), chance, many=True) is expected
+
+
+def test_too_few_trials_say_of_nothing_that_it_matters_little():
+    small = Share((0.05, 0.0, 0.08), (0.05, 0.0, 0.09), chance=1.0)
+    assert verdict(small, 0.5, many=False) is Verdict.UNTOLD
+    assert verdict(small, 0.001, many=False) is Verdict.MATTERS
+
+
+def test_trials_that_follow_others_are_a_hint_only_and_older_files_do_not_say_so(tmp_path: Path):
+    path = tmp_path / "importance.csv"
+    made = table(row("lr", Verdict.MATTERS, drawn="following others"))
+    assert "; a hint only, since trials were drawn after what others had shown" in sentences(made)[0]
+    made.drop(columns="drawn").to_csv(path, index=False)
+    assert read_importance(path)["drawn"].tolist() == ["independently"]
 
 
 def test_words_say_what_matters_first_and_most_first():

@@ -71,7 +71,7 @@ def test_an_easier_kind_of_model_and_earlier_leaders_prove_nothing():
     assert judge.told() == "the prior could not be judged: 10 trials were drawn around it and 10 were not"
 
 
-def test_the_sentence_counts_trials_that_beat_the_median_of_their_kind():
+def test_the_sentence_tells_the_comparisons_by_which_it_was_judged():
     judge = Judge()
     for number, cost in enumerate((0.2, 0.4, 0.6)):
         judge.hear(seen(number, [cost]))
@@ -79,7 +79,10 @@ def test_the_sentence_counts_trials_that_beat_the_median_of_their_kind():
         judge.hear(seen(number, [cost], OF_PRIOR))
     assert judge.told() == "the prior could not be judged: 4 trials were drawn around it and 3 were not"
     judge.hear(seen(7, [0.8]))
-    assert judge.told() == "the prior held: 2 of its 4 trials are better than the median of the others of their kind"
+    assert judge.told() == "the prior held: its trials won 10 of 16 comparisons with others of their kind"
     for number in (8, 9):
         judge.hear(seen(number, [0.05]))
-    assert judge.told().startswith("the prior was forgotten after trial 8: 1 of its 4 trials")
+    assert judge.forgotten == 8
+    assert judge.told().endswith(
+        "forgotten after trial 8: its trials won 10 of 20 comparisons with others of their kind"
+    )

@@ -63,7 +63,9 @@ def test_a_trial_outside_the_new_space_is_left_out(known):
     assert len(found.earlier) == 2
 
 
-@pytest.mark.parametrize("settings", [{"lambda1": 3.0}, {"batch_size": 32}, {"optimizer": "adagrad"}])
+@pytest.mark.parametrize(
+    "settings", [{"lambda1": 3.0, "frozen_blocks": 4}, {"batch_size": 32}, {"optimizer": "adagrad"}]
+)
 def test_trials_with_other_fixed_settings_are_of_no_use(known, settings):
     with pytest.raises(UserError, match="--warm-start first: no trial fits space multitask and its settings"):
         known(plan_of("multitask", settings=settings))
@@ -71,6 +73,11 @@ def test_trials_with_other_fixed_settings_are_of_no_use(known, settings):
 
 def test_a_setting_that_does_nothing_in_a_trial_does_not_keep_it_out(known):
     found, _ = known(plan_of("gender", settings={"d_k": 64, "lambda1": 3.0}))
+    assert len(found.earlier) == 2
+
+
+def test_lambdas_do_nothing_where_no_trained_weight_is_shared(known):
+    found, _ = known(plan_of("multitask", settings={"lambda1": 3.0, "frozen_blocks": 5}))
     assert len(found.earlier) == 2
 
 

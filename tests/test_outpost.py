@@ -63,3 +63,22 @@ def test_a_retraining_that_is_interrupted_leaves_its_checkpoint_and_no_copy_and_
     assert (left / "weights.safetensors").is_file()
     assert not (left / "checkpoint.pt").exists()
     assert not any(cache.glob("outposts/*"))
+
+
+def test_a_gpu_that_fails_in_the_middle_of_an_epoch_leaves_no_checkpoint_of_a_half(tmp_path):
+    class Broken:
+        done = False
+
+        def run_epoch(self):
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
+
+        def checkpoint(self):
+            raise AssertionError("half an epoch was written")
+
+    trial = object.__new__(RetrainTrial)
+    trial.bench = SimpleNamespace(workload=SimpleNamespace(timeout=None))
+    trial.reset_config({"job": job(tmp_path, None)})
+    trial.retraining = Broken()
+    with pytest.raises(RuntimeError, match="CUBLAS"):
+        trial.step()
+    trial.cleanup()  # as Ray does before it starts another process

@@ -54,7 +54,7 @@ def test_every_value_of_the_paper_stands_on_the_page():
 
 def test_inside_and_outside_are_marked_by_sign_and_not_by_colour_alone():
     assert "✓ paper" in page()
-    runs = pd.DataFrame([{"optimizer": "adam", "gender_auc": 0.5}])
+    runs = pd.DataFrame([{"optimizer": "adam", "gender_auc": 0.5}] * 2)
     table = replicated_table(1, runs, BASELINE)
     text = write_paper_report(FACTS, {1: table}, {}, CONCLUSIONS, {})
     assert "✗ paper 0.970" in text

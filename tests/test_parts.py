@@ -5,10 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import real_search
+import torch
 
 from core.config import config_from_flat
 from core.errors import UserError
-from core.names import TASKS, Architecture, Task
+from core.names import TASKS, Architecture, Optimizer, Task
+from core.session import Session
 from scripts.search import parser
 from search_spaces.catalogue import SPACES
 from search_spaces.joint import matters
@@ -17,7 +19,7 @@ from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import space_from_json
 from tune.materials import uses_imagenets_head
 from tune.plan import Plan
-from tune.profile import Profile, settled_space
+from tune.profile import Profile, searched_space, settled_space
 from tune.report import print_winners
 
 SEARCHED = ("gender", "landmarks", "multitask", "attention", "joint")
@@ -136,7 +138,9 @@ def test_what_a_winner_was_given_of_the_parts_stands_among_its_settings(capsys):
     row = {"model": "attention", "relative_error": 0.5, "config.lr": 3e-4, "config.flip": True}
     row |= {"config.d_v": None, "probability_best": None, "architecture": "attention"}
     plan = Plan(space.to_json(), Profile.FAST, retrain_seeds=1)
-    print_winners(pd.DataFrame([row | {"config.attention": "se", "config.split_seed": 7}]), plan, 4, 1, [])
+    print_winners(
+        pd.DataFrame([row | {"config.attention": "se", "config.split_seed": 7}]), plan, 4, {"attention": 1}, []
+    )
     shown = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("attention"))
     assert shown.endswith("lr=0.0003 flip=True attention=se")
 
@@ -178,10 +182,10 @@ def test_no_size_of_self_attention_varies_where_attention_is_of_another_kind(nam
 
 @pytest.mark.parametrize("name", ["multitask", "attention", "joint"])
 def test_no_lambda_varies_where_uncertainty_finds_the_weights(name):
-    space = settled(name, loss_weighting="uncertainty")
-    assert {"lambda1", "lambda2"} & set(settled(name, loss_weighting="dwa").parameters)
+    space = settled(name, frozen_blocks=4, loss_weighting="uncertainty")
+    assert {"lambda1", "lambda2"} & set(settled(name, frozen_blocks=4, loss_weighting="dwa").parameters)
     assert not {"lambda1", "lambda2"} & set(space.parameters)
-    varied = with_parts(settled(name), ["loss_weighting"])
+    varied = with_parts(settled(name, frozen_blocks=4), ["loss_weighting"])
     fixed_later = varied.with_fixed({"loss_weighting": "uncertainty"})
     assert not {"lambda1", "lambda2"} & set(fixed_later.parameters)
 
@@ -211,3 +215,40 @@ def test_imagenets_head_is_at_hand_where_a_model_could_start_from_it(name, setti
 def test_attention_that_varies_in_kind_can_start_from_imagenets_head():
     space = with_parts(settled_space(SPACES["attention"], Profile.PAPER, {}), ["attention"])
     assert uses_imagenets_head(Plan(space.to_json(), Profile.PAPER))
+
+
+@pytest.mark.parametrize("name", ["multitask", "attention", "joint"])
+def test_where_no_trained_weight_is_shared_the_tasks_weights_are_not_searched(name):
+    weights = {"lambda1", "lambda2"}
+    for profile, settings, vary, searched in (
+        (Profile.FAST, {}, [], False),
+        (Profile.FAST, {"weight_decay": 0.1}, [], True),
+        (Profile.FAST, {}, ["weight_decay", "loss_weighting"], True),
+        (Profile.FAST, {"frozen_blocks": 4}, ["loss_weighting"], True),
+        (Profile.PAPER, {}, [], True),
+        (Profile.PAPER, {"frozen_blocks": 5}, [], False),
+    ):
+        space = searched_space(SPACES[name], profile, settings, vary)
+        assert (weights <= set(space.parameters)) == searched, (profile, settings)
+        assert searched or {space.fixed[key] for key in weights} == {1.0}
+    with pytest.raises(UserError, match=r"--vary loss_weighting: .*the tasks share nothing that is trained"):
+        searched_space(SPACES[name], Profile.FAST, {}, ["loss_weighting"])
+
+
+def test_a_grid_of_the_paper_keeps_its_rows_and_a_user_his_weights():
+    assert len(searched_space(SPACES["paper_multitask"], Profile.FAST, {}, []).cells) == 5
+    assert searched_space(SPACES["multitask"], Profile.FAST, {"lambda1": 5.0}, []).fixed["lambda1"] == 5.0
+
+
+@pytest.mark.parametrize("optimizer", list(Optimizer))
+@pytest.mark.parametrize("architecture", ["multitask", "attention"])
+def test_with_all_blocks_frozen_lambdas_change_no_score(weights, activations, architecture, optimizer):
+    rows = []
+    for lambda1, lambda2 in ((1.0, 1.0), (8.0, 64.0)):
+        given = {"architecture": architecture, "optimizer": str(optimizer), "lambda1": lambda1, "lambda2": lambda2}
+        config = config_from_flat({**given, "frozen_blocks": 5, "head_width": 8, "precision": "fp32", "lr": 1e-5})
+        one = Session(config, *activations, weights, 3, torch.device("cpu"))
+        rows.append([one.run_epoch() for _ in range(2)][-1])
+    for key in ("val_gender_ce", "val_nme_pct"):
+        assert rows[0][key] == pytest.approx(rows[1][key], rel=2e-3)
+    assert rows[0]["val_loss"] != pytest.approx(rows[1]["val_loss"], rel=0.1)

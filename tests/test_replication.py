@@ -35,8 +35,13 @@ def test_seeds_around_the_papers_values_have_them_inside_and_their_mean(number):
 def test_a_value_beyond_all_seeds_by_more_than_its_rounding_is_outside():
     accuracy = published_table(1).set_index("optimizer")["gender_accuracy"]["adam"]  # printed 0.956
     for seen, inside in ((43 / 45, True), (accuracy + 0.0005, True), (accuracy + 0.0006, False), (42 / 45, False)):
-        table = replicated_table(1, pd.DataFrame([{"optimizer": "adam", "gender_accuracy": seen}]), BASELINE)
+        table = replicated_table(1, pd.DataFrame([{"optimizer": "adam", "gender_accuracy": seen}] * 2), BASELINE)
         assert table.set_index("optimizer").loc["adam", "paper_gender_accuracy_inside"] == inside
+
+
+def test_one_seed_has_no_range_that_a_value_could_lie_outside_of():
+    table = replicated_table(1, pd.DataFrame([{"optimizer": "adam", "gender_auc": 0.5}]), BASELINE)
+    assert pd.isna(table.set_index("optimizer").loc["adam", "paper_gender_auc_inside"])
 
 
 def test_a_row_that_no_seed_trained_stays_in_the_table_without_values():

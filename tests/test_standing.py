@@ -198,25 +198,53 @@ PLAN = Plan(SPACES["joint"].to_json(), Profile.FAST)
                 "(45 validation faces and 3 seeds cannot tell)"
             ],
         ),
-        ({"gender": None, "landmarks": None}, []),
         (
-            {"multitask": None},
+            {"gender": 0.997, "gender-2": 0.003},
             [
-                "chosen among 12 trials by one training each, so another may be as good: "
-                "a search with --race 4, or with --top-k 3, compares the leaders"
+                "retrained, gender: gender is better than the other with probability > 0.99 (45 validation faces and 3 seeds)"
             ],
         ),
     ],
 )
 def test_the_verdict_says_what_is_decided_and_what_is_a_tie(chances, said):
-    assert verdict(table(chances), PLAN, 45, 12) == said
+    assert verdict(table(chances), replace(PLAN, top_k=3), 45, {"gender": 12, "multitask": 12}) == said
+
+
+@pytest.mark.parametrize(
+    ("trials", "among"),
+    [
+        ({"multitask": 12}, "chosen among 12 trials"),
+        ({"gender": 3, "multitask": 4}, "each chosen among the trials of its kind (gender 3, multitask 4)"),
+        ({"gender": 1, "multitask": 4}, "chosen among 4 trials"),
+    ],
+)
+def test_leaders_that_nothing_was_compared_with_are_told_among_how_many_trials_they_were_chosen(trials, among):
+    advice = "so another may be as good: a search with --race 4, or with --top-k 3, compares the leaders"
+    found = verdict(table(dict.fromkeys(trials)), PLAN, 45, trials)
+    assert found == [f"{among} by one training each, {advice}"]
 
 
 def test_where_nothing_else_could_have_been_chosen_nothing_is_advised():
-    lone = table({"multitask": None})
-    assert verdict(lone, PLAN, 45, 1) == []
-    assert verdict(lone, replace(PLAN, top_k=3), 45, 12) == []
-    assert verdict(lone, replace(PLAN, race=3), 45, 12) == []
+    lone, trials = table({"multitask": None}), {"multitask": 12}
+    assert verdict(lone, PLAN, 45, {"multitask": 1}) == []
+    assert verdict(lone, replace(PLAN, top_k=3), 45, trials) == []
+    assert verdict(lone, replace(PLAN, race=3), 45, trials) == []
+
+
+def test_one_seed_decides_nothing_however_large_its_lead():
+    found = verdict(table({"multitask": 0.98, "multitask-2": 0.02}, seeds=1), replace(PLAN, top_k=2), 45, {})
+    assert found == [
+        "retrained, gender and landmarks: multitask looks best (0.98 over 45 validation faces); "
+        "one seed cannot tell, as another may turn it"
+    ]
+
+
+def test_what_folds_or_a_race_decided_is_not_undone_by_one_validation_part():
+    kinds = [Candidate(label, Architecture("multitask"), number, {}) for number, label in enumerate("ab")]
+    best = {label: [{"epoch": 1, "relative_error": error}] for label, error in {"a": 0.5, "b": 0.4}.items()}
+    for judged, order in ((False, ["b", "a"]), (True, ["a", "b"])):
+        found = winners_table(kinds, best, Objective("relative_error"), {"nme_pct": 40.0}, {}, judged=judged)
+        assert found["model"].tolist()[:2] == order
 
 
 def test_the_chances_stand_in_the_winners_table_and_the_baseline_has_none():

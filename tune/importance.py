@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from core.atomic import write_text
 from core.errors import UserError
-from core.importance_table import COLUMNS, SHARES, Verdict, verdict
+from core.importance_table import COLUMNS, DRAWN, FOLLOWING, INDEPENDENTLY, SHARES, Verdict, verdict
 from core.metrics import Floats
 from core.patience import HASTE, Patience
 from core.run_folder import RunFolder
@@ -32,6 +32,7 @@ from tune.study import Sampler
 
 FEWEST = 12  # trials of a branch,
 FEWEST_A_COLUMN = 3  # and for each column of a parameter
+MANY_A_COLUMN = 5  # for each column of all parameters, before one of them is said to matter little
 MOST = 5000  # trials that are looked at: more would make no interval narrower that anybody reads
 NEARLY_ALL = 0.9  # of the trials: who have had the epochs after which they are compared
 
@@ -74,7 +75,14 @@ def importance_of(runs: Sequence[tuple[Plan, Iterable[Entry]]]) -> pd.DataFrame:
         for number, entry in known
         if _diverged(entry) or len(entry.curve) >= epochs
     ]
-    return importance_table(results, plan.search_space(), epochs, plan.ranking().name, plan.verdict_seed())
+    table = importance_table(results, plan.search_space(), epochs, plan.ranking().name, plan.verdict_seed())
+    table[DRAWN] = FOLLOWING if any(map(_follow_others, (one for one, _ in runs))) else INDEPENDENTLY
+    return table
+
+
+def _follow_others(plan: Plan) -> bool:
+    """Whether some trials were drawn after what others had shown."""
+    return plan.sampler is Sampler.TPE or plan.prior is not None or bool(plan.warm_start)
 
 
 def check_alike(plans: Mapping[str, Plan]) -> None:
@@ -124,7 +132,8 @@ def common_epochs(lengths: Sequence[int]) -> int:
 
 
 def importance_table(results: Sequence[Result], space: Space, epochs: int, objective: str, seed: int) -> pd.DataFrame:
-    """A row for each parameter in each branch of ``space``, with the columns of :mod:`core.importance_table`.
+    """A row for each parameter in each branch of ``space``, with the columns of :mod:`core.importance_table`, as of
+    trials that were drawn independently.
 
     Args:
         epochs: after which trials are compared; ``objective``: the metric by which they are. Both are only said.
@@ -137,7 +146,7 @@ def importance_table(results: Sequence[Result], space: Space, epochs: int, objec
         own = [results[i] for i in branch.rows]
         diverged = sum(math.isinf(result.cost) for result in own)
         common = {"branch": branch.name, "trials": len(own), "diverged": diverged}
-        common |= {"epochs": epochs, "objective": objective}
+        common |= {"epochs": epochs, DRAWN: INDEPENDENTLY, "objective": objective}
         found = _judged(branch, own, ranks_N[list(branch.rows)], space, derived_seed(seed, number))
         rows += [{**common, "parameter": key, **found[key]} for key in branch.judged]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -174,9 +183,10 @@ def _judged(
     enough = [key for key in branch.judged if len(results) >= least[key] and np.ptp(ranks_N) > 0]
     found = shares(inputs, ranks_N, enough, seed) if enough else {}
     rows: dict[str, dict[str, Any]] = {key: {"verdict": str(Verdict.FEW)} for key in branch.judged}
+    many = len(results) >= MANY_A_COLUMN * sum(columns.shape[1] for columns in inputs.values())
     for key, chance in zip(enough, holm([found[key].chance for key in enough]), strict=True):
         numbers = dict(zip(SHARES, (*found[key].alone, *found[key].total), strict=True))
-        rows[key] = {**numbers, "chance": chance, "verdict": str(verdict(found[key], chance))}
+        rows[key] = {**numbers, "chance": chance, "verdict": str(verdict(found[key], chance, many))}
     return rows
 
 

@@ -59,6 +59,8 @@ class Judge:
     pairs: int = 0
     forgotten: int | None = None
     """The number of the trial after which the prior was forgotten."""
+    counted: tuple[float, int] = (0.0, 0)
+    """Wins and pairs then."""
 
     def hear(self, seen: Seen) -> None:
         """One more trial ended."""
@@ -68,7 +70,7 @@ class Judge:
                 self.wins += better(seen, other) if seen.of_prior else better(other, seen)
         self.heard.append(seen)
         if self.forgotten is None and self._knows_enough() and self.wins <= self.pairs / 2:
-            self.forgotten = seen.number
+            self.forgotten, self.counted = seen.number, (self.wins, self.pairs)
 
     def _knows_enough(self) -> bool:
         sides = (sum(one.of_prior for one in self.heard), sum(one.free for one in self.heard))
@@ -76,16 +78,11 @@ class Judge:
 
     def told(self) -> str:
         """How the prior did, in a sentence."""
-        own = [one for one in self.heard if one.of_prior]
         if not self._knows_enough():
-            others = sum(one.free for one in self.heard)
-            return f"the prior could not be judged: {len(own)} trials were drawn around it and {others} were not"
-        rated = [(one, rivals) for one in own if (rivals := self._rivals(one))]
-        ahead = sum(sum(better(one, rival) for rival in rivals) > len(rivals) / 2 for one, rivals in rated)
-        found = f"{ahead} of its {len(rated)} trials are better than the median of the others of their kind"
+            own, others = (sum(flags) for flags in ([s.of_prior for s in self.heard], [s.free for s in self.heard]))
+            return f"the prior could not be judged: {own} trials were drawn around it and {others} were not"
+        wins, pairs = (self.wins, self.pairs) if self.forgotten is None else self.counted
+        found = f"its trials won {wins:g} of {pairs} comparisons with others of their kind"
         if self.forgotten is None:
             return f"the prior held: {found}"
         return f"the prior was forgotten after trial {self.forgotten}: {found}"
-
-    def _rivals(self, one: Seen) -> list[Seen]:
-        return [other for other in self.heard if other.kind == one.kind and other.free]

@@ -157,7 +157,7 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
         config = config_from_flat({**space.fixed, **parameters}).flat()
         differs = {key for key in config if config[key] != trial.config[key] and matters(key, config)} - set(ELSEWHERE)
         if aim.name == "val_loss":  # it is told with the lambdas, also where nothing is trained by them
-            told = {**config, "loss_weighting": LossWeighting.FIXED}
+            told = {**config, "loss_weighting": LossWeighting.FIXED, "frozen_blocks": 0}
             differs |= {key for key in LAMBDAS if config[key] != trial.config[key] and matters(key, told)}
         if config["augmentation"] and config[CACHED] != trial.config[CACHED]:
             differs.add(CACHED)  # kept views are other faces than those that are changed anew

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from core.atomic import write_text
-from core.claims import model_conclusions, table_conclusion
+from core.claims import learns_apart, model_conclusions, table_conclusion
 from core.conclusions import Conclusion
 from core.curves import operating_area99
 from core.device import make_repeatable
@@ -17,7 +17,7 @@ from core.final_test import TestResult, predictions_table, run_test, scored_test
 from core.gallery import write_figures
 from core.kept_test import keep_test, kept_test
 from core.metrics import distance_pct
-from core.names import AREA99
+from core.names import AREA99, Architecture
 from core.openings import opened_dates, opened_elsewhere, record_opening
 from core.paper_figures import write_paper_figures
 from core.paper_report import conclusions_table, write_paper_report
@@ -106,7 +106,10 @@ def _of_models(tested: TestResult) -> list[Conclusion]:
     runs = {
         str(one.winner.architecture): dict(zip(one.winner.replicates, one.runs, strict=True)) for one in tested.tested
     }
-    return model_conclusions(runs, tested.truth)
+    apart = any(
+        learns_apart(one.winner.config) for one in tested.tested if one.winner.architecture is Architecture.MULTITASK
+    )
+    return model_conclusions(runs, tested.truth, apart)
 
 
 def _figures(

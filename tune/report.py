@@ -1,6 +1,6 @@
 """A search's outcome as a table on the screen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,9 +13,11 @@ from tune.verdict import verdict
 SHOWN = ("relative_error", "val_gender_auc", "val_gender_accuracy", "val_nme_pct", "val_fr10_pct")
 
 
-def print_winners(winners: pd.DataFrame, plan: Plan, faces: int, trials: int, decided: Sequence[str]) -> None:
+def print_winners(
+    winners: pd.DataFrame, plan: Plan, faces: int, trials: Mapping[str, int], decided: Sequence[str]
+) -> None:
     """Validation scores of the winners as mean +- spread over seeds, beside what knowing nothing scores, and what that
-    decides; ``faces`` are in validation, ``trials`` have a result, ``decided`` is what a race said.
+    decides; ``faces`` are in validation, ``trials`` of each kind have a result, ``decided`` is what a race said.
     """
     epochs, seeds = plan.retrain_epochs, plan.retrain_seeds
     trained = f"{epochs} epoch{'s' if epochs > 1 else ''} with {seeds} seed{'s' if seeds > 1 else ''}"

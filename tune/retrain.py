@@ -115,4 +115,5 @@ def _rank(
         raise UserError(f"{run.path}: no retraining succeeded, so there is no winner")
     chances = chances_by_label(kept, folders, plan, materials)
     chance = FRONT_CHANCE if plan.two_goals else CHANCE
-    return winners_table(kept, best, plan.ranking(), materials.baseline(), chances, chance)
+    judged = not plan.two_goals and (plan.folds > 1 or plan.race > 0)
+    return winners_table(kept, best, plan.ranking(), materials.baseline(), chances, chance, judged)

@@ -178,14 +178,19 @@ class RetrainTrial(ray_tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start another winner in this process."""
         self.retraining: Retraining | None = None
+        torch.cuda.empty_cache()  # as in a search
         self.job = new_config["job"]
         return True
 
     def step(self) -> dict[str, Any]:
         """One epoch."""
-        result = guarded_epoch(self._epoch, self.bench.workload.timeout)
-        if "failure" in result or AWAY in result:
-            self.retraining = None  # what it holds may be of half an epoch
+        whole = False
+        try:
+            result = guarded_epoch(self._epoch, self.bench.workload.timeout)
+            whole = "failure" not in result and AWAY not in result
+        finally:
+            if not whole:
+                self.retraining = None  # what it holds may be of half an epoch, and Ray calls cleanup nevertheless
         return result
 
     def cleanup(self) -> None:

@@ -66,33 +66,49 @@ def _rivals(candidates: Sequence[Candidate], two_goals: bool) -> list[list[Candi
     return [group for group in groups.values() if len(group) > 1]
 
 
-def verdict(winners: pd.DataFrame, plan: Plan, faces: int, trials: int) -> list[str]:
-    """What the winners' table decides, a sentence for each group of rivals.
+def verdict(winners: pd.DataFrame, plan: Plan, faces: int, trials: Mapping[str, int]) -> list[str]:
+    """What the winners' table decides, a sentence for each group of rivals, and one on those chosen without any.
 
     Args:
         winners: as :func:`tune.winners.winners_table` makes it.
         faces: in validation.
-        trials: that were trained and ranked.
+        trials: that were trained and ranked, by kind of model.
     """
     if plan.two_goals:
         return []  # what was found is a front, and ``tune.front`` says so
-    rows = winners[winners["model"] != MEAN_FACE].dropna(subset=[CHANCE])
-    tasks = rows["architecture"].map(lambda name: " and ".join(TASKS[Architecture(name)]))
-    sentences = [_decided(name, group, faces) for name, group in rows.groupby(tasks, sort=False)]
-    lone = len(winners) == 2 and plan.top_k == 1 and not plan.race and plan.sampler is not Sampler.GRID
-    if lone and trials > 1 and plan.ranking().name != "val_loss":
-        trained = "one training" if plan.folds == 1 else f"{plan.folds} folds"
-        return [
-            f"chosen among {trials} trials by {trained} each, so another may be as good: "
-            "a search with --race 4, or with --top-k 3, compares the leaders"
-        ]
-    return sentences
+    rows = winners[winners["model"] != MEAN_FACE]
+    rivals = rows.dropna(subset=[CHANCE])
+    tasks = rivals["architecture"].map(lambda name: " and ".join(TASKS[Architecture(name)]))
+    sentences = [_decided(name, group, faces) for name, group in rivals.groupby(tasks, sort=False)]
+    chosen = {kind: trials[kind] for kind in dict.fromkeys(rows["architecture"]) if trials.get(kind, 0) > 1}
+    compared = plan.top_k > 1 or plan.race or plan.sampler is Sampler.GRID or plan.ranking().name == "val_loss"
+    return sentences if compared or not chosen else [*sentences, _lone(chosen, plan)]
+
+
+def _lone(chosen: Mapping[str, int], plan: Plan) -> str:
+    """What leaders are that nothing was compared with after the search; ``chosen`` has how many trials by kind."""
+    trained = "one training" if plan.folds == 1 else f"{plan.folds} folds"
+    among = f"chosen among {next(iter(chosen.values()))} trials"
+    if len(chosen) > 1:
+        among = f"each chosen among the trials of its kind ({', '.join(f'{k} {n}' for k, n in chosen.items())})"
+    return (
+        f"{among} by {trained} each, so another may be as good: "
+        "a search with --race 4, or with --top-k 3, compares the leaders"
+    )
 
 
 def _decided(tasks: str, group: pd.DataFrame, faces: int) -> str:
-    seeds = int(group["seeds"].min())
-    known = f"{faces} validation faces and {seeds} seed{'s' if seeds > 1 else ''}"
-    return sentence(f"retrained, {tasks}", dict(zip(group["model"], group[CHANCE], strict=True)), known)
+    chances, seeds = dict(zip(group["model"], group[CHANCE], strict=True)), int(group["seeds"].min())
+    if seeds == 1:
+        best = max(chances, key=lambda label: chances[label])
+        seen = f"{best} looks best ({_probability(chances[best])} over {faces} validation faces)"
+        return f"retrained, {tasks}: {seen}; one seed cannot tell, as another may turn it"
+    return sentence(f"retrained, {tasks}", chances, f"{faces} validation faces and {seeds} seeds")
+
+
+def _probability(chance: float) -> str:
+    """As far as resamples can tell it."""
+    return "> 0.99" if chance > 0.99 else f"{chance:.2f}"
 
 
 def sentence(title: str, chances: Mapping[str, float], known: str, note: str = "") -> str:
@@ -106,7 +122,8 @@ def sentence(title: str, chances: Mapping[str, float], known: str, note: str = "
     ordered = sorted(chances.items(), key=lambda item: -item[1])
     if ordered[0][1] >= SURE:
         rivals = "the other" if len(ordered) == 2 else f"the {len(ordered) - 1} others"
-        return f"{title}: {ordered[0][0]} is better than {rivals} with probability {ordered[0][1]:.2f} ({known}{note})"
+        known = f"probability {_probability(ordered[0][1])} ({known}{note})"
+        return f"{title}: {ordered[0][0]} is better than {rivals} with {known}"
     total, tied = 0.0, []
     for name, chance in ordered:
         total += chance

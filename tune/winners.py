@@ -72,15 +72,19 @@ def winners_table(
     baseline: Mapping[str, float],
     chances: Mapping[str, float],
     chance: str = CHANCE,
+    judged: bool = False,
 ) -> pd.DataFrame:
     """``winners.csv``: a row a candidate, ranked within its kind of model by the mean objective over seeds, those last
     of which a retraining failed; and a last row with what knowing nothing scores.
 
     Args:
+        candidates: best first within each kind of model.
         best: metrics of the best epoch of each seed, by label.
         baseline: scores of the mean face and the share of men, without ``val_``.
         chances: of being the best, by label, of those that there is something to compare with.
         chance: the column where they stand.
+        judged: whether candidates were told apart by folds, which know more than the one validation part that they
+            were retrained for: then they stay in their order.
     """
     rows = []
     for candidate in candidates:
@@ -100,10 +104,12 @@ def winners_table(
         rows.append(row | {f"config.{key}": value for key, value in candidate.config.items()})
     table = pd.DataFrame(rows)
     table["cost"] = [objective.cost(row) for row in rows]
+    table["order"] = range(len(rows)) if judged else table["cost"]
     table["failed"] = table["seeds"].max() - table["seeds"]  # one lucky survivor must not win
-    table = table.sort_values(["architecture", "failed", "cost"], kind="stable")
+    table = table.sort_values(["architecture", "failed", "order"], kind="stable")
     table.insert(1, "rank", table.groupby("architecture").cumcount() + 1)
-    table = table.sort_values(["rank", "cost"], kind="stable").drop(columns=["cost", "failed"]).reset_index(drop=True)
+    table = table.sort_values(["rank", "cost"], kind="stable").reset_index(drop=True)
+    table = table.drop(columns=["cost", "order", "failed"])
     nothing = {name: baseline[key] for name in METRIC_COLUMNS if (key := name.removeprefix("val_")) in baseline}
     table = table.astype({"rank": "Int64", "trial": "Int64", "seeds": "Int64"})
     return pd.concat([table, pd.DataFrame([{"model": MEAN_FACE, **nothing}])], ignore_index=True)
