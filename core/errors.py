@@ -1,5 +1,6 @@
 """The one kind of error that a user can mend, and how a script ends on it."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -25,14 +26,23 @@ class UserError(Exception):
         return text
 
 
+def silence_stdout() -> None:
+    """Let what is printed from now on vanish: whoever read it has gone, and that must not end the work."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's ``main``; a :class:`UserError` becomes one line on stderr and exit code 2."""
     try:
         main()
+        sys.stdout.flush()  # here, where a closed pipe is heard of
     except UserError as error:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # as after ``| head``
+        silence_stdout()
+        sys.exit(141)  # what a shell says of a program that a closed pipe has ended
     except OSError as error:  # a disk or network that failed where no better word was found for it
         sys.stdout.flush()
         place = f"{error.filename}: " if error.filename else ""

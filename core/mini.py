@@ -57,7 +57,7 @@ def build_mini(
     whole(0, 2**32 - 1)("seed", seed)
     if people % 2:
         raise UserError(f"people must be even, half women and half men, got {people}")
-    out = out.resolve()
+    out = Path(os.path.realpath(out))  # also of a link to itself
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: must be a new or an empty folder, something is there")
     table = read_celeba(source)
@@ -92,7 +92,10 @@ def choose_faces(table: CelebA, people: int, seed: int) -> NDArray[np.int64]:
         UserError: identities are unknown, or too few.
     """
     if not table.identity_known:
-        raise UserError(f"{table.folder}: must hold {IDENTITY_FILE}.txt to tell people apart, there is none")
+        raise UserError(
+            f"{table.folder}: must hold {IDENTITY_FILE}.txt to tell people apart, there is none (it is among CelebA's "
+            "official annotations; scripts/search.py --data takes a folder without it as it is)"
+        )
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(np.argsort(table.file))
     _, first, person, faces = np.unique(

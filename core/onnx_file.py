@@ -64,7 +64,7 @@ def export_onnx(model: FaceModel, path: Path, notes: Mapping[str, str], faces: N
         import onnxruntime
         import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly
     except ImportError as error:
-        raise UserError(f"--export: needs {error.name}: pip install -c constraints.txt '.[onnx]'") from None
+        raise UserError(f"--export: needs {error.name}: pip install -c constraints.txt -e '.[onnx]'") from None
     size = sum(4 * parameter.numel() for parameter in model.parameters())
     if size >= MOST_BYTES:
         raise UserError(f"{path}: an ONNX file holds less than 2.1 GB, this model has {size / 1e9:.1f} GB of weights")

@@ -71,5 +71,12 @@ def opened_elsewhere(run: RunFolder, search: dict[str, Any]) -> dict[str, list[s
 def _runs_in(storage: Path) -> list[Path]:
     """Folders that may be runs: those in ``storage`` and, as steps of a replication, those in a run."""
     beside = sorted(path for path in storage.iterdir() if path.is_dir())
-    within = [step for path in beside if (path / "search.json").is_file() for step in sorted(path.iterdir())]
-    return [*beside, *within]
+    return [*beside, *(step for path in beside for step in _steps_in(path))]
+
+
+def _steps_in(path: Path) -> list[Path]:
+    """What lies in a folder that is a run; nothing of another, or of one that may not be entered."""
+    try:
+        return sorted(path.iterdir()) if (path / "search.json").is_file() else []
+    except OSError:  # somebody else's, which no user of ours can have opened a test from here with
+        return []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.activations import FrozenActivations, Images, check_room
 from core.augmentation import Augmentation, ChangedFaces
+from core.errors import UserError
 from core.examples import Examples, Views
 from core.faces import Faces, load_celeba_faces, load_drawn_faces
 from core.folds import Folds
@@ -40,6 +41,12 @@ def told_source(plan: Mapping[str, Any]) -> str:
     """Where the faces of a recorded plan come from, in words."""
     data = str(plan.get("data", DRAWN))  # without it a plan draws its faces
     return "drawn faces" if data == DRAWN else f"faces of {Path(data).absolute().name}"
+
+
+def check_weights_place(weights: str) -> None:
+    """Raise a UserError if the user asked for a file of weights that is not there."""
+    if weights not in (AUTO, IMAGENET, RANDOM) and not Path(weights).is_file():
+        raise UserError(f"--weights {weights}: no such weights file (nor is it {AUTO}, {IMAGENET} or {RANDOM})")
 
 
 def load_weights(weights: str, faces: Faces, split: Split, cache: Path, say: Say, report: Reporter) -> Weights:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.bootstrap import Estimate
+from core.bootstrap import FEW_PEOPLE, Estimate
 from core.final_test import Tested, TestResult
 from core.front import PLAIN, Front, paper_standing
+from core.metrics import Truth
 from core.names import AREA99, MAN, MEAN_FACE
 from core.page import embedded, render
 from core.preparation import told_source
@@ -89,10 +90,15 @@ def write_report(
 
 def _faces(result: TestResult) -> dict[str, Any]:
     men, faces = int((result.truth.gender == MAN).sum()), len(result.truth.gender)
-    people = faces if result.truth.person is None else len(np.unique(result.truth.person))
+    people = people_in(result.truth)
     unseen = number("_pct", 100 * unseen_share(people))
     counted = {"test_faces": faces, "people": people, "women": faces - men, "men": men, "faces": len(result.images)}
-    return {**counted, "unseen_pct": unseen}
+    return {**counted, "few_people": FEW_PEOPLE, "unseen_pct": unseen}
+
+
+def people_in(truth: Truth) -> int:
+    """Whose faces these are: as many people as faces where it is not known."""
+    return len(truth.gender) if truth.person is None else len(np.unique(truth.person))
 
 
 def number(name: str, value: Any) -> str:

@@ -1,6 +1,7 @@
 """Where runs are kept: a folder, or a URL (s3://, gs://, ...) of which a folder in the cache is the working copy."""
 
 import hashlib
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,7 +123,7 @@ def run_at(place: str, cache: Path) -> tuple[Storage, RunFolder]:
     if is_url(place):
         parent, name = above(place)
     else:
-        path = Path(place).resolve()  # so that "." has a name too
+        path = Path(os.path.realpath(place))  # so that "." has a name too
         parent, name = str(path.parent), path.name
     storage = Storage(parent, cache)
     return storage, storage.run(name)

@@ -17,6 +17,7 @@ import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
 from core.atomic import write_text
+from core.bootstrap import FEW_PEOPLE
 from core.cache_folder import default_cache
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, run_script
@@ -33,7 +34,7 @@ from core.names import PARETO
 from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
 from core.patience import Patience, first_line
 from core.preparation import load_faces
-from core.report import number, write_report
+from core.report import number, people_in, write_report
 from core.run_folder import RunFolder
 from core.splits import Split, read_split
 from core.storage import run_at
@@ -103,6 +104,8 @@ def main() -> None:
             report = write_page(run, search, result, front, (before, others), importance, doing)
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
     print_scores(table)
+    if (people := people_in(result.truth)) < FEW_PEOPLE:
+        print(f"note: {people} people only; intervals from fewer than {FEW_PEOPLE} are too narrow")
     print(f"report: {report}")
 
 

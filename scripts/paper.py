@@ -12,11 +12,13 @@ import argparse
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, run_script
 from core.names import Precision
+from core.preparation import check_weights_place
 from core.run_folder import RunFolder
 from tune.cluster import plan_workers, start_ray
 from tune.forecast import print_forecast
@@ -30,6 +32,7 @@ from tune.options import (
     check_resumable,
     picked_profile,
     place_on,
+    run_to_resume,
     storage_of,
 )
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
@@ -38,6 +41,9 @@ from tune.profile import parse_settings
 from tune.progress import clock, say
 from tune.protocol import Protocol
 from tune.run import create_replication
+
+MOVABLE = {"data", "weights"}
+"""What may lie elsewhere when a replication goes on."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,6 +82,7 @@ def begin(given: dict[str, Any]) -> None:
         raise UserError(f"--plan makes no run, so it takes no --{of_a_run[0]}")
     storage = storage_of(given)
     run = None if given.get("plan") else storage.new_run(given.get("name"), "paper")
+    check_weights_place(given.get("weights", PaperPlan.weights))
     place, gpus = found_place(given, None, run)
     profile, reason = picked_profile(given, gpus)
     say(reason)
@@ -96,24 +103,28 @@ def begin(given: dict[str, Any]) -> None:
 
 def resume(given: dict[str, Any]) -> None:
     """Go on with a replication."""
-    check_resumable(given, PLACE)
-    storage = storage_of(given)
-    run = storage.run(given["resume"])
+    check_resumable(given, PLACE | MOVABLE)
+    storage, run = run_to_resume(given)
     with storage.held(run, say):
         recorded = run.read_search()
+        if "paper" not in recorded["plan"]:
+            raise UserError(f"{run.path}: no replication of the paper; go on with it by scripts/search.py {run.again}")
+        given.setdefault("trial_timeout", recorded.get("trial_timeout"))
         plan = paper_plan_from_json(recorded["plan"], str(run.search))
         if (run.path / "report.html").is_file():
             say(f"this replication is complete: {run.path / 'report.html'}")
             return
+        plan = replace(plan, **{key: given[key] for key in MOVABLE & set(given)})
         options = {"workers": recorded["workers"]["count"], "gpus_per_trial": recorded["workers"]["gpus"], **given}
         place, _ = found_place(options, Precision(recorded["precision"]), run)
         materials = Materials(plan.step_plan(STEPS[0], {}), place, say)
         materials.check_same(recorded, str(run.search))
+        run.write_search({**recorded, "plan": {**recorded["plan"], **materials.places()}})
         work(run, plan, materials, place.cache)
 
 
 def found_place(given: dict[str, Any], precision: Precision | None, run: RunFolder | None) -> tuple[Place, float]:
-    """Where the work will be done, on a Ray that is started or joined; and how many GPUs there are.
+    """Where the work will be done, on a Ray that is started or joined; and how many GPUs each trial will have.
 
     Args:
         run: for which all nodes must be able to work; None for a forecast.
@@ -123,7 +134,7 @@ def found_place(given: dict[str, Any], precision: Precision | None, run: RunFold
     say(f"{machine.cores} cores, {machine.gpus:g} GPUs; {workers.count} at once")
     if run is not None:
         check_nodes(run, say)
-    return place_on(machine, given, workers, precision), machine.gpus
+    return place_on(machine, given, workers, precision), workers.gpus
 
 
 def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> None:

@@ -53,22 +53,24 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.images and arguments.export is None:
         raise UserError("nothing to do: name photos, or --export FILE")
+    for option in ("csv", "draw"):
+        if getattr(arguments, option) is not None and not arguments.images:
+            raise UserError(f"--{option}: there are no photos that it could be of")
     listed = photo_files(arguments.images)
     drawings = drawing_files(listed, arguments.draw)
     check_outputs(listed, {"--csv": arguments.csv, "--export": arguments.export}, drawings)
+    model, precision, notes = loaded(arguments.winner, arguments.cache)
     readable, errors = tried(listed)
-    if readable or arguments.export is not None:
-        model, precision, notes = loaded(arguments.winner, arguments.cache)
-        if arguments.export is not None:
-            export(model, arguments.export, notes)
-            if precision is not Precision.FP32:
-                say("note: the file computes in float32, what is predicted here in bfloat16, as the winner was trained")
-        photos = predicted(model, precision, readable)
-        for photo in photos:
-            print(told(photo))
-        if photos and arguments.csv is not None:
-            write_text(arguments.csv, photo_table(photos).to_csv(index=False))
-        draw(photos, drawings)
+    if arguments.export is not None:
+        export(model, arguments.export, notes)
+        if precision is not Precision.FP32:
+            say("note: the file computes in float32, what is predicted here in bfloat16, as the winner was trained")
+    photos = predicted(model, precision, readable)
+    if photos and arguments.csv is not None:
+        write_text(arguments.csv, photo_table(photos).to_csv(index=False))
+    draw(photos, drawings)
+    for photo in photos:
+        print(told(photo))
     sys.stdout.flush()
     for error in errors[:-1]:
         print(f"error: {error}", file=sys.stderr)
@@ -111,9 +113,9 @@ def check_outputs(photos: Sequence[Path], files: Mapping[str, Path | None], draw
     """
     outputs = [(option, file) for option, file in files.items() if file is not None]
     outputs += [("--draw", path) for path in drawings.values()]
-    taken = {path.resolve(): "a photo to look at" for path in photos}
+    taken = {os.path.realpath(path): "a photo to look at" for path in photos}
     for option, path in outputs:
-        whole = path.resolve()
+        whole = os.path.realpath(path)
         if whole in taken:
             raise UserError(f"{option}: {path} is {taken[whole]} too, and would be replaced")
         taken[whole] = f"the file of {option}"

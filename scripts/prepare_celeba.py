@@ -1,7 +1,8 @@
-"""Make CelebA-mini: one image each of as many women as men, from an official CelebA folder or Kaggle's copy.
+"""Make CelebA-mini: one image each of as many women as men, from a CelebA folder.
 
     python scripts/prepare_celeba.py --celeba ~/CelebA --out data/celeba-mini
 
+The folder has the official files (.txt), or Kaggle's (.csv) with identity_CelebA.txt beside them, which Kaggle's lacks.
 500 people take some seconds, most of them for reading the annotations of the 202,599 images.
 """
 

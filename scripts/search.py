@@ -15,14 +15,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from core.device import device_at_hand
 from core.errors import UserError, run_script
 from core.importance_table import sentences
 from core.names import PARETO, Precision
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
-from search_spaces.parts import NOTHING_SHARED, PARTS, WEIGHING
-from search_spaces.space import Space
+from search_spaces.parts import PARTS
 from tune.branches import KIND
 from tune.cluster import Machine, plan_workers, start_ray
 from tune.front import draw_front, front_sentences
@@ -37,12 +35,13 @@ from tune.options import (
     add_place_options,
     check_options,
     check_resumable,
-    picked_profile,
     place_on,
+    run_to_resume,
     storage_of,
 )
-from tune.plan import OBJECTIVES, Plan, grid_options, plan_from_json
-from tune.profile import parse_settings, searched_space
+from tune.plan import OBJECTIVES, Plan, plan_from_json
+from tune.planning import check_early, described, new_plan
+from tune.profile import parse_settings
 from tune.progress import clock, say
 from tune.race import Race
 from tune.report import print_winners
@@ -50,7 +49,7 @@ from tune.retrain import retrain
 from tune.run import create_run
 from tune.search import Search
 from tune.study import Sampler
-from tune.two_goals import TOP_K, two_goal_options
+from tune.two_goals import TOP_K
 
 CHANGEABLE = PLACE | {"trials", "max_failures", "time_budget", "data", "weights"}
 """What --resume takes; all else stands in the run's search.json."""
@@ -97,7 +96,9 @@ def add_search_options(how: Group) -> None:
         "--grace", type=int, metavar="EPOCHS", help=f"that every trial gets (default: {Plan.grace}; a grid: all)"
     )
     how.add_argument("--reduction", type=float, help=f"1 in so many goes on at a rung (default: {Plan.reduction:g})")
-    how.add_argument("--time-budget", type=float, metavar="SECONDS", help="end the search (no race or retraining) then")
+    how.add_argument(
+        "--time-budget", type=float, metavar="SECONDS", help="of the trials; race and retraining come after"
+    )
     how.add_argument(
         "--max-failures", type=int, help=f"failed trials that are tolerated (default: {Plan.max_failures})"
     )
@@ -155,10 +156,13 @@ def begin(given: dict[str, Any]) -> None:
     run = storage.new_run(given.get("name"), space.name)
     known = Knowledge(given.get("warm_start", []), given.get("prior"), storage)
     given |= known.fresh_seed(given.get("seed"), say)
+    check_early(given, space, settings)
     machine = started(given, run)
-    plan = new_plan(given, space, settings, machine.gpus)
-    known.fit(plan, say)
     workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
+    plan, told = new_plan(given, space, settings, workers.gpus)
+    for line in told:
+        say(line)
+    known.fit(plan, say)
     materials = Materials(plan, place_on(machine, given, workers), say)
     create_run(run, plan, materials, shlex.join(["python", *sys.argv]), known.head_start(materials.identity(), say))
     with storage.held(run, say, new=True):
@@ -168,10 +172,12 @@ def begin(given: dict[str, Any]) -> None:
 def resume(given: dict[str, Any]) -> None:
     """Go on with a run."""
     check_resumable(given, CHANGEABLE)
-    storage = storage_of(given)
-    run = storage.run(given["resume"])
+    storage, run = run_to_resume(given)
     with storage.held(run, say):
         recorded = run.read_search()
+        if "paper" in recorded["plan"]:
+            raise UserError(f"{run.path}: a replication of the paper; go on with it by scripts/paper.py {run.again}")
+        given.setdefault("trial_timeout", recorded.get("trial_timeout"))
         plan = plan_from_json(recorded["plan"], str(run.search))
         changes = {key: given[key] for key in CHANGEABLE - PLACE if key in given}
         plan = replace(plan, **changes)
@@ -219,32 +225,6 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {place}")
     say(f"next: python scripts/final_test.py {shlex.quote(str(place))}      (opens the test split, once)")
     say(f"      tensorboard --logdir {shlex.quote(str(run.path))}")
-
-
-def new_plan(given: dict[str, Any], space: Space, settings: dict[str, Any], gpus: float) -> Plan:
-    """A plan from the options of a new run."""
-    profile, reason = picked_profile(given, gpus)
-    say(reason)
-    names = set(Plan.__dataclass_fields__) - {"space", "profile"}
-    options = {key: value for key, value in given.items() if key in names}
-    settled = searched_space(space, profile, settings, given.get("vary", []))
-    left = [key for key in WEIGHING if key in space.parameters and key not in {*settled.parameters, *settings}]
-    if left:
-        say(f"{' and '.join(left)} not searched: {NOTHING_SHARED}")
-    if "sampler" in options:
-        options["sampler"] = Sampler(options["sampler"])
-    if options.get("objective") == PARETO:
-        options = two_goal_options(options)
-    if options.get("sampler", Sampler.GRID if settled.cells else None) is Sampler.GRID:
-        options = grid_options(settled, options)
-    return Plan(space=settled.to_json(), profile=profile, **options)
-
-
-def described(given: dict[str, Any]) -> str:
-    """The space as it would be searched."""
-    profile, reason = picked_profile(given, float(device_at_hand().type == "cuda"))
-    space, settings = find_space(given["space"]), parse_settings(given.get("set", []))
-    return f"{searched_space(space, profile, settings, given.get('vary', [])).describe()}\n{reason}"
 
 
 if __name__ == "__main__":

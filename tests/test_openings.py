@@ -88,3 +88,17 @@ def test_what_is_no_date_is_shown_nowhere(tmp_path: Path) -> None:
     assert opened_dates(run) == ["2026-01-01", *unknown, "2026-01-02T03:04:05+00:00"]
     assert record_opening(run)[1:4] == unknown
     assert len(opened_dates(run)) == 6
+
+
+def test_a_folder_beside_the_run_that_may_not_be_entered_is_passed_over(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "private").mkdir()
+    run = made(tmp_path, "run")
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if "private" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert opened_elsewhere(run, SEARCH) == {}

@@ -67,6 +67,13 @@ def search_plan(space="multitask", **options):
             lambda: search_plan(objective="pareto", rank_by="val_nme_pct"),
             "--rank-by val_nme_pct: with --objective pareto",
         ),
+        (
+            lambda: search_plan(objective="val_loss"),
+            "--objective val_loss: has another unit in trials that differ in l",
+        ),
+        (lambda: search_plan("attention", rank_by="val_loss"), "--rank-by val_loss: has another unit in trials that"),
+        (lambda: search_plan("joint", objective="val_loss"), "in trials that differ in architecture"),
+        (lambda: grid("paper_multitask", objective="val_loss"), "in trials that differ in lambda1"),
         (lambda: grid(race=4), "--race 4: a grid's rows are not raced"),
         (lambda: grid(objective="pareto"), "--objective pareto: a grid's rows are ranked by one metric"),
         (lambda: search_plan("paper_gender", sampler=Sampler.RANDOM), "space paper_gender lists its cells; use grid"),
@@ -77,6 +84,13 @@ def search_plan(space="multitask", **options):
 def test_what_cannot_go_together_is_refused_with_its_reason(make, rule):
     with pytest.raises(UserError, match=rule):
         make()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: search_plan("gender", objective="val_loss"), lambda: grid("paper_attention", objective="val_loss")]
+)
+def test_the_loss_ranks_trials_that_train_on_the_same_one(make):
+    assert make().ranking().name == "val_loss"
 
 
 @pytest.mark.parametrize("key", ["split_seed", "precision"])
@@ -95,8 +109,8 @@ def test_a_run_is_not_gone_on_with_on_other_faces_another_split_other_weights_or
     monkeypatch.setattr(Materials, "identity", lambda _: now)
     materials = object.__new__(Materials)
     materials.check_same(now | {"faces": 3}, "search.json")
-    with pytest.raises(UserError, match=f"^search.json: {key} was 'y', now it is 'x'$"):
-        materials.check_same(now | {key: "y"}, "search.json")
+    with pytest.raises(UserError, match=rf"^search.json: .*\({key} was {'y' * 16}, now it is x\)$"):
+        materials.check_same(now | {key: "y" * 64}, "search.json")
     with pytest.raises(UserError, match=f"{key} was None"):
         materials.check_same({name: "x" for name in SAME if name != key}, "search.json")
 

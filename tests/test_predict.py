@@ -181,6 +181,21 @@ def test_a_command_without_photos_or_export_is_refused(sure_run: RunFolder) -> N
     assert (done.returncode, done.stderr) == (2, "error: nothing to do: name photos, or --export FILE\n")
 
 
+def test_a_table_or_drawings_of_no_photos_are_refused(sure_run: RunFolder, tmp_path: Path) -> None:
+    for option in ("--csv", "--draw"):
+        done = predict(sure_run.path / "winners/gender", "--export", tmp_path / "m.onnx", option, tmp_path / "x")
+        assert (done.returncode, done.stderr) == (2, f"error: {option}: there are no photos that it could be of\n")
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_a_photo_that_is_a_link_to_itself_is_one_line(sure_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "a.jpg")
+    done = predict(sure_run.path / "winners/gender", tmp_path / "a.jpg")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "a.jpg" in done.stderr
+
+
 def test_a_winner_of_a_run_on_s3_is_found_there(
     sure_run: RunFolder, photos: list[Path], tmp_path: Path, s3: str
 ) -> None:

@@ -1,9 +1,12 @@
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 from tune import progress
-from tune.progress import Counter, clock, say
+from tune.progress import Counter, Progress, clock, say
 
 
 class Clock:
@@ -56,3 +59,54 @@ def test_on_a_terminal_what_is_said_takes_the_place_of_the_line_under_way(monkey
 def test_elsewhere_what_is_said_is_a_plain_line(capsys):
     say("trial 1 failed: why")
     assert capsys.readouterr().out == "trial 1 failed: why\n"
+
+
+def test_the_line_under_way_fits_into_a_row_of_the_terminal_and_the_last_one_is_whole(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((20, 24)))
+    with Progress(lambda: "search 3/16 trials, 25 epochs"):
+        time.sleep(0.7)
+    *under_way, last = capsys.readouterr().out.split("\r\x1b[K")[1:]
+    assert under_way == ["search 3/16 trials,"] * len(under_way)
+    assert under_way
+    assert last == "search 3/16 trials, 25 epochs\n"
+
+
+WORK = """
+from core.errors import run_script
+from tune.progress import say
+
+def main():
+    for number in range(20000):
+        say(f"line {{number}}")
+    open({done!r}, "w").write("done")
+    {last}
+
+run_script(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "code"), [("pass", 0), ("print('x' * 10**6)", 0), ("open('/dev/full', 'w').write('x' * 10**6)", 2)]
+)
+def test_work_goes_on_when_nobody_reads_what_it_says_any_more(tmp_path, last, code):
+    """As piped into head, or into tee when Ctrl-C ends both."""
+    done = tmp_path / "done"
+    script = WORK.format(done=str(done), last=last)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"line 0\n"
+        process.stdout.close()
+        told = process.stderr.read()
+        assert process.wait(60) == code
+    assert done.read_text() == "done"
+    assert b"Traceback" not in told
+
+
+def test_a_script_that_prints_into_a_closed_pipe_ends_as_others_do_and_without_a_traceback():
+    script = "from core.errors import run_script\nrun_script(lambda: [print('x' * 1000) for _ in range(10**5)])"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        told = process.stderr.read()
+        assert process.wait(60) == 141
+    assert told == b""

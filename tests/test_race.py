@@ -101,7 +101,7 @@ def test_a_leader_that_is_clearly_better_is_found_in_one_round_though_the_search
     assert track.timeouts == [35.0]  # an epoch on five folds
     assert [one.trial for one in candidates] == [2]
     assert decided == [
-        "race of 3 multitask trials: trial 2 is better than the 2 others with probability 1.00 (1 round on 5 folds)"
+        "race of 3 multitask trials: trial 2 is better than the 2 others with probability > 0.99 (1 round on 5 folds)"
     ]
 
 

@@ -158,6 +158,16 @@ def test_a_split_by_image_is_warned_of(result, known: dict[str, bool], warned: i
     assert all("split by image, not by person" in text and "no identity file" in text for text in found)
 
 
+def test_intervals_over_few_people_are_warned_of(result) -> None:
+    faces = len(result.truth.gender)
+    for people, warned in ((faces, 0), (5, 1)):
+        found = warnings_of(
+            page(dataclasses.replace(result, truth=dataclasses.replace(result.truth, person=np.arange(faces) % people)))
+        )
+        assert len(found) == warned
+        assert all("of 5 people only. Intervals from fewer than 30 are too narrow" in text for text in found)
+
+
 def test_earlier_openings_are_warned_of(result) -> None:
     own, other = warnings_of(page(result, ["2026-01-01"], {"<second>": ["2026-01-02", "an unknown date"]}))
     assert "opened before: 2026-01-01" in own

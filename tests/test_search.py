@@ -12,6 +12,7 @@ import pytest
 from doors import in_process, without_ray
 from real_search import COMMON, ROOT, Running, assert_same_results, command, epochs_of, run, workers_below
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_openings import SEARCH
 
 from benchmarks.face_folder import write_face_folder
 from core.faces import load_drawn_faces
@@ -183,3 +184,34 @@ def test_bad_input_found_later_still_leaves_nothing(tmp_path, cache, words, mess
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--trials", "0"],
+        ["--objective", "val_nme"],
+        ["--weights", "missing.pth"],
+        ["--vary", "d_v"],
+        ["--reduction", "1"],
+    ],
+    ids=" ".join,
+)
+def test_what_no_machine_could_do_is_refused_before_ray_starts_or_a_face_is_drawn(tmp_path, monkeypatch, words):
+    def start(*_):
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("tune.cluster.start_ray", start)
+    done = in_process("search.py", "--storage", tmp_path, "--cache", tmp_path / "c", "--space", "gender", *words)
+    assert (done.returncode, words[0] in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_another_script_is_sent_there(tmp_path):
+    for name, plan, other in (("search.py", {"paper": {}}, "paper.py"), ("paper.py", {"space": {}}, "search.py")):
+        folder = tmp_path / other
+        folder.mkdir()
+        (folder / "search.json").write_text(json.dumps({**SEARCH, "plan": plan}))
+        done = in_process(name, "--resume", folder)
+        assert done.returncode == 2
+        assert done.stderr.endswith(f"go on with it by scripts/{other} --resume {other} --storage {tmp_path}\n")

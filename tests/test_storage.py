@@ -1,5 +1,6 @@
 import argparse
 import shlex
+from pathlib import Path
 
 import pytest
 from run_there import begun, hasten
@@ -7,7 +8,7 @@ from test_openings import SEARCH
 
 from core.errors import UserError
 from core.storage import Storage
-from tune.options import add_place_options, storage_of
+from tune.options import add_place_options, run_to_resume, storage_of
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,16 @@ def test_a_run_says_with_which_options_a_script_goes_on_with_it(words, again):
     assert run.step("table1").again == again  # a step of a replication is not resumed by itself
     given = vars(parser.parse_args(shlex.split(again)))
     assert storage_of(given).run(given["resume"]).path == run.path
+
+
+@pytest.mark.parametrize("word", ["{home}/a", "{home}/a/", "file://{home}/a"])
+def test_a_run_is_resumed_by_its_folder_or_url_as_well_as_by_its_name(tmp_path, word):
+    storage, run = run_to_resume({"resume": word.format(home=tmp_path), "cache": tmp_path / "cache"})
+    assert run.path.name == "a"
+    assert run_to_resume({"resume": "a", "storage": storage.where, "cache": tmp_path / "cache"})[1].path == run.path
+    assert (run.path == tmp_path / "a") == (storage.where == str(tmp_path))
+    assert run_to_resume({"resume": "a", "storage": "elsewhere"})[1].path == Path("elsewhere/a")
+    assert run_to_resume({"resume": "a"})[1].path == Path("runs/a")
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", ".hidden", "x" * 101])

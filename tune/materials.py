@@ -27,7 +27,14 @@ from tune.plan import Plan
 from tune.progress import Counter
 from tune.trainable import inputs_of
 
-SAME = ("data_fingerprint", "split_fingerprint", "weights_sha256", "precision")
+CHANGED = {
+    "data_fingerprint": "the faces are not those that it began with; --data says where these are",
+    "split_fingerprint": "the faces are divided otherwise than when it began",
+    "weights_sha256": "the weights are not those that it began with; --weights names their file (random filters are in "
+    "the --cache of its first start)",
+    "precision": "it began in another precision",
+}
+SAME = tuple(CHANGED)
 """What a resumed run must have in common with its beginning."""
 READING = {key: Config().flat()[key] for key in ("frozen_blocks", "activation_cache", "flip", "augmentation", "views")}
 """The settings that decide which inputs a trial reads, and their defaults."""
@@ -138,13 +145,17 @@ class Materials:
 
     def settled_plan(self) -> dict[str, Any]:
         """The plan as a resumed run will need it, from any folder and whatever is within reach by then."""
+        return {**self.plan.to_json(), **self.places()}
+
+    def places(self) -> dict[str, str]:
+        """Where its faces and weights are, likewise."""
         data = self.plan.data if self.plan.data == DRAWN else str(Path(self.plan.data).resolve())
         weights = self.plan.weights
         if weights == AUTO:
             weights = RANDOM if self.weights.source.startswith(CALIBRATED) else IMAGENET
         elif weights not in (RANDOM, IMAGENET):
             weights = str(Path(weights).resolve())
-        return {**self.plan.to_json(), "data": data, "weights": weights}
+        return {"data": data, "weights": weights}
 
     def identity(self) -> dict[str, Any]:
         """What was used, for ``search.json``."""
@@ -167,7 +178,8 @@ class Materials:
         now = self.identity()
         for key in SAME:
             if recorded.get(key) != now[key]:
-                raise UserError(f"{place}: {key} was {recorded.get(key)!r}, now it is {now[key]!r}")
+                was, others = recorded.get(key), CHANGED[key]
+                raise UserError(f"{place}: {others} ({key} was {str(was)[:16]}, now it is {str(now[key])[:16]})")
 
     def baseline(self) -> dict[str, float]:
         """What knowing nothing scores on the validation faces."""

@@ -1,7 +1,6 @@
 """Command-line options that several scripts share."""
 
 import argparse
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,18 @@ from core.config import KEYS
 from core.errors import UserError
 from core.names import Precision
 from core.preparation import DRAWN
-from core.storage import Storage
+from core.run_folder import RunFolder
+from core.storage import Storage, run_at
+from core.urls import is_url
 from tune.cluster import Machine, Workers
 from tune.materials import Place
 from tune.profile import Profile
 
 PLACE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address", "trial_timeout"}
 """Options that say where the work is done."""
+
+LONGEST_TIMEOUT = 1e6
+"""Twelve days; the watch over a trial counts no further than some hundred years."""
 
 Group = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -36,7 +40,7 @@ def add_data_options(group: Group, drawn_faces: int) -> None:
 def add_place_options(group: Group, default_name: str) -> None:
     """Name, storage, cache, workers and cluster; ``default_name`` says what a run is called by default."""
     group.add_argument("--name", help=f"of the run (default: {default_name})")
-    group.add_argument("--resume", metavar="NAME", help="go on with a run after a crash")
+    group.add_argument("--resume", metavar="RUN", help="go on with a run after a crash: its name, or its folder or URL")
     group.add_argument(
         "--storage",
         metavar="PLACE",
@@ -65,8 +69,8 @@ def check_options(given: dict[str, Any]) -> None:
     if "drawn_faces" in given and given.get("data", DRAWN) != DRAWN:
         raise UserError("--drawn-faces: there is nothing to draw when --data gives the faces")
     timeout = given.get("trial_timeout")
-    if timeout is not None and not 1 <= timeout < math.inf:
-        raise UserError(f"--trial-timeout must be seconds from 1, got {timeout:g}")
+    if timeout is not None and not 1 <= timeout <= LONGEST_TIMEOUT:
+        raise UserError(f"--trial-timeout must be seconds from 1 to {LONGEST_TIMEOUT:g}, got {timeout:g}")
     if "race_rounds" in given and not given.get("race") and "resume" not in given:
         raise UserError("--race-rounds: there is no race without --race N")
 
@@ -87,6 +91,15 @@ def storage_of(given: Mapping[str, Any]) -> Storage:
     return Storage(given.get("storage", RUNS), given.get("cache", default_cache()))
 
 
+def run_to_resume(given: Mapping[str, Any]) -> tuple[Storage, RunFolder]:
+    """The run that --resume names, by its name in --storage or, without that option, by its folder or URL."""
+    word = given["resume"]
+    if "storage" not in given and (is_url(word) or len(Path(word).parts) != 1):
+        return run_at(word, given.get("cache", default_cache()))
+    storage = storage_of(given)
+    return storage, storage.run(word)
+
+
 def place_on(machine: Machine, given: Mapping[str, Any], workers: Workers, precision: Precision | None = None) -> Place:
     """Where the work will be done; ``precision`` is that of a run that is resumed."""
     return Place(
@@ -99,10 +112,10 @@ def place_on(machine: Machine, given: Mapping[str, Any], workers: Workers, preci
     )
 
 
-def picked_profile(given: dict[str, Any], gpus: float) -> tuple[Profile, str]:
+def picked_profile(given: Mapping[str, Any], gpus: float) -> tuple[Profile, str]:
     """The profile that was asked for, or the one that suits the machine; and a line that says so."""
     asked = str(given.get("profile", "auto"))
     if asked != "auto":
         return Profile(asked), f"profile {asked}"
     profile = Profile.PAPER if gpus else Profile.FAST
-    return profile, f"profile {profile}, because there is {'a' if gpus else 'no'} GPU (--profile chooses)"
+    return profile, f"profile {profile}, because trials have {'a' if gpus else 'no'} GPU (--profile chooses)"

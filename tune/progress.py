@@ -1,10 +1,13 @@
 """Long work shows that it lives: a line every few seconds, or one line that is kept up to date on a terminal."""
 
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+
+from core.errors import silence_stdout
 
 EVERY_SECONDS = 5.0
 
@@ -17,8 +20,18 @@ def clock(seconds: float) -> str:
 
 
 def say(text: str) -> None:
-    """A line for the reader, at once; on a terminal it takes the place of the one that is kept up to date."""
-    print(f"\r\x1b[K{text}" if sys.stdout.isatty() else text, flush=True)
+    """A line for the reader, at once; on a terminal it takes the place of the one that is kept up to date.
+
+    Where nobody reads any more (``| head``), the work goes on in silence.
+    """
+    _show(f"\r\x1b[K{text}" if sys.stdout.isatty() else text)
+
+
+def _show(text: str, end: str = "\n") -> None:
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        silence_stdout()
 
 
 class Progress:
@@ -47,10 +60,12 @@ class Progress:
 
     def _show(self, last: bool) -> None:
         text = self.line()
-        if self.live:
-            print(f"\r\x1b[K{text}", end="\n" if last else "", flush=True)
-        else:
-            print(text, flush=True)
+        if not self.live:
+            _show(text)
+        elif last:
+            _show(f"\r\x1b[K{text}")
+        else:  # a longer one would go on in the next row, which would stay there
+            _show(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", end="")
 
 
 class Counter:
@@ -73,4 +88,4 @@ class Counter:
         passed = now - self.start
         left = f"about {clock(passed / done * (total - done))} left"
         tail = left if 1 < done < total else clock(passed)
-        print(f"{self.title}: {done}/{total}, {tail}", flush=True)
+        _show(f"{self.title}: {done}/{total}, {tail}")

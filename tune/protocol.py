@@ -128,9 +128,12 @@ class Protocol:
             create_run(run, plan, materials, self.command)
         recorded = run.read_search()
         materials.check_same(recorded, str(run.search))
-        if recorded["plan"] != json.loads(json.dumps(materials.settled_plan())):
+        settled = json.loads(json.dumps(materials.settled_plan()))
+        if {**recorded["plan"], **materials.places()} != settled:
             raise UserError(f"{run.search}: not the plan of this step after the steps before it")
         with run.lock():
+            if recorded["plan"] != settled:  # faces or weights lie elsewhere by now
+                run.write_search({**recorded, "plan": settled})
             ledger = Search(plan, run, materials, self.say).go()
             retrain(plan, run, materials, ledger, self.say, self._candidates(step, plan, ledger))
             Patience(self.say)(run.fetch, run.path)  # what trials predicted

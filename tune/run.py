@@ -68,6 +68,7 @@ def _create(
                 "baseline_validation": materials.baseline(),
                 "device": device_name(materials.device),
                 "workers": vars(materials.workers),
+                "trial_timeout": materials.trial_timeout,
                 "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             }
         )

@@ -122,7 +122,7 @@ class Search:
         recorder = Recorder(self.ledger, self.study, board, self.plan.epochs, silence, self.say)
         limit = FailureLimit(recorder, self.plan.max_failures)
         if self._time_was_up():
-            self.say(f"--time-budget {self.plan.time_budget:g} has ended this search; more of it goes on with it")
+            self.say(f"--time-budget {self.plan.time_budget:g} has ended this search; a larger one goes on with it")
         self.start = time.monotonic()
         with Interrupt(self.run, self.say) as interrupt, Progress(self._line):
             for _ in range(ROUNDS):
