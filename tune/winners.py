@@ -86,22 +86,7 @@ def winners_table(
         judged: whether candidates were told apart by folds, which know more than the one validation part that they
             were retrained for: then they stay in their order.
     """
-    rows = []
-    for candidate in candidates:
-        runs = pd.DataFrame([dict(row) for row in best[candidate.label]])
-        measured = [name for name in ("epoch", *METRIC_COLUMNS) if name in runs]
-        spread = runs[measured].std(ddof=1) if len(runs) > 1 else runs[measured].iloc[0] * float("nan")
-        row: dict[str, Any] = {
-            "model": candidate.label,
-            "architecture": str(candidate.architecture),
-            "trial": candidate.trial,
-            "seeds": len(runs),
-            chance: chances.get(candidate.label),
-        }
-        for name in ("epoch", *METRIC_COLUMNS):
-            row["best_epoch" if name == "epoch" else name] = runs[name].mean() if name in measured else None
-            row["best_epoch_sd" if name == "epoch" else f"{name}_sd"] = spread[name] if name in measured else None
-        rows.append(row | {f"config.{key}": value for key, value in candidate.config.items()})
+    rows = [_row(one, best[one.label], chance, chances.get(one.label)) for one in candidates]
     table = pd.DataFrame(rows)
     table["cost"] = [objective.cost(row) for row in rows]
     table["order"] = range(len(rows)) if judged else table["cost"]
@@ -113,3 +98,21 @@ def winners_table(
     nothing = {name: baseline[key] for name in METRIC_COLUMNS if (key := name.removeprefix("val_")) in baseline}
     table = table.astype({"rank": "Int64", "trial": "Int64", "seeds": "Int64"})
     return pd.concat([table, pd.DataFrame([{"model": MEAN_FACE, **nothing}])], ignore_index=True)
+
+
+def _row(candidate: Candidate, best: Sequence[Mapping[str, Any]], chance: str, value: float | None) -> dict[str, Any]:
+    """A candidate's means over seeds and their spread; ``value`` stands in the column ``chance``."""
+    runs = pd.DataFrame([dict(row) for row in best])
+    measured = [name for name in ("epoch", *METRIC_COLUMNS) if name in runs]
+    spread = runs[measured].std(ddof=1) if len(runs) > 1 else runs[measured].iloc[0] * float("nan")
+    row: dict[str, Any] = {
+        "model": candidate.label,
+        "architecture": str(candidate.architecture),
+        "trial": candidate.trial,
+        "seeds": len(runs),
+        chance: value,
+    }
+    for name in ("epoch", *METRIC_COLUMNS):
+        row["best_epoch" if name == "epoch" else name] = runs[name].mean() if name in measured else None
+        row["best_epoch_sd" if name == "epoch" else f"{name}_sd"] = spread[name] if name in measured else None
+    return row | {f"config.{key}": value for key, value in candidate.config.items()}
