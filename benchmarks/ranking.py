@@ -5,19 +5,20 @@
 Ten of the recorded configurations are compared again and again, each time with other seeds: by one validation part of
 45 faces; by the same with five seeds; by five folds; and by a race as ``--race 4`` holds it after a search by one part.
 Which of the ten is truly the best is what all folds say with five seeds that no way of judging has used; as these are
-the same 450 faces, the luck of who is among them is left out. Reports how often another one is chosen, and how much
-worse it is, with 95 % intervals over configurations (jackknife by tens). Appends to benchmarks/results/ranking.csv.
+the same 450 faces, the luck of who is among them is left out, which favours ways that have seen all of them. Reports
+how often another one is chosen, and how much worse it is; and of races how often they were decided, and then wrong.
+With 95 % intervals over configurations (jackknife by tens). Appends to benchmarks/results/ranking.csv.
 """
 
 import argparse
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from benchmarks.fold_scores import FOLDS, HALVES, SCORES
 from benchmarks.material import RESULTS
@@ -29,6 +30,8 @@ from tune.progress import Progress
 
 TEN, LEADERS = 10, 4
 TRUTH_SEEDS = 5
+GROUPS = 10
+STUDENT = float(stats.t.ppf(0.975, GROUPS - 1))
 REFERENCE = "one part"
 
 Scores = NDArray[np.float64]
@@ -49,6 +52,8 @@ class Comparison:
         self.draw = int(random.integers(2**31))
         self.trained = 0
         """Trainings that a way of judging has asked for, each on one part."""
+        self.decided = False
+        """Whether it was sure of its choice."""
 
     def one_part(self, seeds: int = 1) -> Scores:
         """Of each configuration its mean over so many seeds on the part, each training at its best epoch."""
@@ -93,11 +98,13 @@ def by_race(comparison: Comparison, rounds: int) -> int:
             seen[racer].append(means)
         racers = [racer for racer in racers if np.isfinite(seen[racer]).all()] or racers[:1]
         if len(racers) == 1:
+            comparison.decided = True
             break
         chances = chances_of([np.mean(seen[racer], axis=0) for racer in racers], comparison.draw, 200)
         ordered = sorted(zip(chances, racers, in_the_race(chances), strict=True), key=lambda one: -one[0])
         racers = [racer for _, racer, stays in ordered if stays]
         if ordered[0][0] >= SURE:
+            comparison.decided = True
             break
     return int(racers[0])
 
@@ -109,14 +116,22 @@ WAYS: dict[str, Callable[[Comparison], int]] = {
     "race, 2 rounds": lambda comparison: by_race(comparison, 2),
     "race, 3 rounds": lambda comparison: by_race(comparison, 3),
 }
-COLUMNS = ("way", "trainings", "wrong_pct", "wrong_against_one_part", "lost_pct", "lost_against_one_part")
+SHARES = (
+    "wrong_pct",
+    "wrong_against_one_part",
+    "lost_pct",
+    "lost_against_one_part",
+    "decided_pct",
+    "wrong_if_sure_pct",
+)
+COLUMNS = ("way", "trainings", *SHARES)
 
 
 def main() -> None:
     """Parse, compare, print, record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=Path, default=SCORES, metavar="FILE", help="(default: %(default)s)")
-    parser.add_argument("--comparisons", type=int, default=1000, help="(default: %(default)s)")
+    parser.add_argument("--comparisons", type=int, default=20000, help="(default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="100 comparisons; not recorded")
     given = parser.parse_args()
     scores = read_scores(given.scores)
@@ -148,47 +163,66 @@ def read_scores(path: Path) -> Scores:
 
 
 def table(scores: Scores, comparisons: int) -> list[Row]:
-    """A row a way: how often it is wrong, what that costs, both against one part, with jackknife intervals."""
-    groups = np.array_split(np.random.default_rng(0).permutation(len(scores)), 10)
+    """A row a way: how often it is wrong, what that costs, both against one part, with jackknife intervals.
+
+    Without a tenth of the configurations there are those comparisons that none of it takes part in: the same ones, or
+    the chance of which are drawn would look like a difference between configurations.
+    """
     done = 0
-    with Progress(lambda: f"{done}/{len(groups) + 1} rounds of {comparisons} comparisons"):
-        whole = outcomes(scores, comparisons)
-        without = []
-        for group in groups:
+    with Progress(lambda: f"{done}/{comparisons} comparisons"):
+        played = []
+        for index in range(comparisons):
+            played.append(play(scores, index))
             done += 1
-            without.append(outcomes(np.delete(scores, group, axis=0), comparisons))
+    members, results = np.array([who for who, _ in played]), np.array([found for _, found in played])
+    groups = np.array_split(np.random.default_rng(0).permutation(len(scores)), GROUPS)
+    whole, without = summed(results), [summed(results[~np.isin(members, group).any(axis=1)]) for group in groups]
     rows: list[Row] = []
     for way, found in whole.items():
         row: Row = {"way": way, "comparisons": comparisons, "trainings": round(found["trainings"], 1)}
-        for name in COLUMNS[2:]:
+        for name in SHARES:
             value, left_out = found[name], np.array([part[way][name] for part in without])
-            error = 1.96 * math.sqrt((len(groups) - 1) * float(left_out.var()))
+            error = STUDENT * math.sqrt((GROUPS - 1) * float(left_out.var()))
             row |= {name: value, f"{name}_min": value - error, f"{name}_max": value + error}
         rows.append(row)
     return rows
 
 
-def outcomes(scores: Scores, comparisons: int) -> dict[str, dict[str, Any]]:
-    """Of each way how often it is wrong, by how much its choice is worse than the best, and what it trains."""
-    wrong, lost, trained = (dict.fromkeys(WAYS, 0.0) for _ in range(3))
-    for index in range(comparisons):
-        for way, judge in WAYS.items():
-            random = np.random.default_rng(index)  # the same ten, seeds and part for every way
-            comparison = Comparison(scores[random.choice(len(scores), TEN, replace=False)], random)
-            chosen, truth = judge(comparison), comparison.truth()
-            wrong[way] += 100 * float(truth[chosen] > truth.min())
-            lost[way] += 100 * float(truth[chosen] / truth.min() - 1)
-            trained[way] += comparison.trained
-    return {
-        way: {
-            "trainings": trained[way] / comparisons,
-            "wrong_pct": wrong[way] / comparisons,
-            "wrong_against_one_part": share(wrong[way], wrong[REFERENCE]),
-            "lost_pct": lost[way] / comparisons,
-            "lost_against_one_part": share(lost[way], lost[REFERENCE]),
+def play(scores: Scores, index: int) -> tuple[NDArray[np.int64], list[list[float]]]:
+    """One comparison: which ten take part, and of each way whether it is wrong, by how much its choice is worse than
+    the best, what it trains and whether it was sure."""
+    found = []
+    for judge in WAYS.values():
+        random = np.random.default_rng(index)  # the same ten, seeds and part for every way
+        members = random.choice(len(scores), TEN, replace=False)
+        comparison = Comparison(scores[members], random)
+        chosen, truth = judge(comparison), comparison.truth()
+        lost = float(truth[chosen] / truth.min() - 1)
+        found.append([float(truth[chosen] > truth.min()), lost, float(comparison.trained), float(comparison.decided)])
+    return members, found
+
+
+def outcomes(scores: Scores, comparisons: int) -> dict[str, dict[str, float]]:
+    """What came of so many comparisons, by way."""
+    return summed(np.array([play(scores, index)[1] for index in range(comparisons)]))
+
+
+def summed(results: NDArray[np.float64]) -> dict[str, dict[str, float]]:
+    """Means over comparisons (C, ways, 4), by way."""
+    found = {}
+    first = results[:, list(WAYS).index(REFERENCE)].mean(axis=0)
+    for number, way in enumerate(WAYS):
+        wrong, lost, trained, sure = results[:, number].T
+        found[way] = {
+            "trainings": float(trained.mean()),
+            "wrong_pct": 100 * float(wrong.mean()),
+            "wrong_against_one_part": share(float(wrong.mean()), float(first[0])),
+            "lost_pct": 100 * float(lost.mean()),
+            "lost_against_one_part": share(float(lost.mean()), float(first[1])),
+            "decided_pct": 100 * float(sure.mean()),
+            "wrong_if_sure_pct": 100 * share(float((wrong * sure).sum()), float(sure.sum())),
         }
-        for way in WAYS
-    }
+    return found
 
 
 def share(value: float, of: float) -> float:
