@@ -113,11 +113,7 @@ def front_chances_over_seeds(
 
 
 def chances_over_folds(
-    models: Sequence[Sequence[FaceErrors]],
-    costs: Sequence[Cost],
-    seed: int,
-    resamples: int = RESAMPLES,
-    report: Report | None = None,
+    models: Sequence[Sequence[FaceErrors]], costs: Sequence[Cost], seed: int, resamples: int = RESAMPLES
 ) -> list[float]:
     """The same of cross-validated models: what other folds might have given.
 
@@ -133,15 +129,18 @@ def chances_over_folds(
     for runs in models:
         found = [costs[t % len(costs)](errors)(np.arange(len(errors.gender))) for t, errors in enumerate(runs)]
         by_fold.append(np.reshape(found, (-1, len(costs))).mean(axis=0))
-    return chances_of(by_fold, seed, resamples, report)
+    return chances_of(by_fold, seed, resamples)
 
 
-def chances_of(
-    costs: Sequence[Floats], seed: int, resamples: int = RESAMPLES, report: Report | None = None
-) -> list[float]:
-    """The same of models of which independent costs are known, (n,) of each."""
+def chances_of(costs: Sequence[Floats], seed: int, resamples: int = RESAMPLES) -> list[float]:
+    """The same of models of which independent costs are known, (n,) of each, as many of all."""
     random = np.random.default_rng(seed)
-    return _shares(lambda: might_be(costs, random), resamples, len(costs), report)
+    costs_MN = np.stack(costs)
+    weights_RN = np.stack([seed_weights(costs_MN.shape[1], random) for _ in range(resamples)])
+    means_M1 = costs_MN.mean(axis=1, keepdims=True)
+    might_be_RM = (means_M1 + (costs_MN - means_M1) @ weights_RN.T).T
+    best_RM = might_be_RM == might_be_RM.min(axis=1, keepdims=True)
+    return [float(share) for share in (best_RM / best_RM.sum(axis=1, keepdims=True)).mean(axis=0)]
 
 
 def in_the_race(chances: Sequence[float]) -> list[bool]:

@@ -29,7 +29,6 @@ from tune.ledger import Entry, Ledger
 from tune.materials import Materials
 from tune.outpost import outpost_of
 from tune.plan import Plan
-from tune.progress import Counter
 from tune.recorded_curves import METRIC_COLUMNS
 from tune.search import workload_of
 from tune.verdict import sentence
@@ -162,8 +161,8 @@ class Race:
 
     def _judge(self, members: Sequence[Racer]) -> None:
         """Compare, and let drop out who is together the best with a probability of 5 % at most."""
-        models, counter = [racer.errors for racer in members], Counter("race: comparing")
-        chances = chances_over_folds(models, self.costs, self.plan.verdict_seed(), report=counter)
+        models = [racer.errors for racer in members]
+        chances = chances_over_folds(models, self.costs, self.plan.verdict_seed())
         for racer, chance, stays in zip(members, chances, in_the_race(chances), strict=True):
             racer.chance, racer.running = chance, stays
 
