@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.additions_gain import gain_over_folds
 from benchmarks.additions_lab import Lab, Result
-from benchmarks.additions_list import ADDITIONS, BASE, settings_of, with_rivals
+from benchmarks.additions_list import ADDITIONS, BASE, NEEDING_ROOM, settings_of, with_rivals
 from benchmarks.material import RESULTS, add_material_options, load_material
 from benchmarks.process import in_fresh_process
 from benchmarks.record import append_rows
@@ -83,7 +83,7 @@ def wanted(given: argparse.Namespace) -> list[str]:
     Raises:
         UserError: one asked for cannot be had with so many frozen blocks.
     """
-    asked = given.only or [name for name in ADDITIONS if name != "heatmap of block 4" or given.blocks < 5]
+    asked = given.only or [name for name in ADDITIONS if given.blocks < 5 or name not in NEEDING_ROOM]
     names = with_rivals(asked)
     for name in names:
         config_from_flat(settings_of(name, given.blocks, given.head_width))
@@ -101,6 +101,8 @@ def measured(given: argparse.Namespace) -> list[Row]:
     augmentations = {augmentation for config in configs if (augmentation := augmentation_of(config.data)) is not None}
     blocks, folds = [given.blocks], given.folds
     material = load_material(given, blocks, Precision(precision), device, folds=folds, augmentations=augmentations)
+    if len(np.unique(material.faces.identity)) < len(material.faces):
+        raise UserError(f"--data {given.data}: intervals are over faces, so each must be of another person")
     lab = Lab(given, material, device, precision)
     start = time.monotonic()
     with Progress(lambda: f"{lab.done} trainings ({lab.doing}); {clock(time.monotonic() - start)}"):

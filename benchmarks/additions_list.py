@@ -53,6 +53,11 @@ ADDITIONS: dict[str, Addition] = {
 }
 
 
+NEEDING_ROOM = ("uncertainty", "dwa", "heatmap of block 4")
+"""What has no effect, or cannot be, where all five blocks are frozen: there is no block 4 to train on, and the tasks
+share nothing by whose weights they could be weighed."""
+
+
 def settings_of(name: str, blocks: int, width: int) -> dict[str, Any]:
     """What is set in an addition's trainings with so many frozen blocks and heads so wide, its learning rate apart."""
     return {**ADDITIONS[name].settings, "frozen_blocks": blocks, "head_width": width}

@@ -17,6 +17,7 @@ def given(**options):
     plain = {
         "only": None,
         "blocks": 5,
+        "head_width": 16,
         "folds": 2,
         "seeds": 2,
         "epochs": 2,
@@ -44,6 +45,7 @@ def test_what_something_is_compared_with_is_trained_too_and_last():
 def test_what_needs_block_4_is_left_out_where_it_is_frozen_away_and_asked_for_is_an_error():
     assert "heatmap of block 4" not in wanted(given(blocks=5))
     assert "heatmap of block 4" in wanted(given(blocks=4))
+    assert not {"dwa", "uncertainty"} & set(wanted(given(blocks=5)))
     with pytest.raises(UserError, match="heatmap_block 4 needs frozen_blocks"):
         wanted(given(blocks=5, only=["heatmap of block 4"]))
 
@@ -110,10 +112,10 @@ class Known(Lab):
 @pytest.mark.parametrize(
     ("errors", "best", "tried"),
     [
-        ([9, 9, 0.7, 0.6, 0.5, 0.6, 9, 9], 1e-4, 3),
-        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, None], 1e-6, 6),
-        ([9, 9, 9, 9, 0.5, 0.4, 0.3, None], 1e-3, 5),
-        ([9, 9, 0.5, 0.4, 0.5, 0.1, None, None], 3e-4, 4),
+        ([9, 9, 0.7, 0.6, 0.5, 0.6, 9, 9], 1e-4, 4),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, None], 1e-6, 5),
+        ([9, 9, 9, 9, 0.5, 0.4, 0.3, None], 1e-3, 6),
+        ([9, 9, 0.5, 0.4, 0.5, 0.1, None, None], 3e-5, 3),
     ],
 )
 def test_the_rate_is_found_by_going_where_it_gets_better_with_a_seed_that_no_comparison_uses(errors, best, tried):
