@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.conclusions import SUPPORTED, UNDECIDED, Conclusion, best_of_table, larger_auc, lower_error, unmeasured
-from core.config import Config
+from core.config import Config, learns_apart
 from core.metrics import Floats, Predictions, Truth, gender_margin, nme_per_face_pct
 from core.names import Architecture
 from core.prediction import loss_per_face, model_loss
@@ -40,11 +40,6 @@ def cell_label(values: Sequence[Any]) -> str:
     return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
 
 
-def learns_apart(config: Config) -> bool:
-    """Whether a model of both tasks learns each as it would alone, because nothing that is trained is shared."""
-    return config.model.frozen_blocks == 5 and not config.training.weight_decay
-
-
 def table_conclusion(number: int, cells: Sequence[Cell], seeds: int, truth: Truth) -> Conclusion:
     """The claim that the paper makes of one of tables I to IV.
 
@@ -53,7 +48,7 @@ def table_conclusion(number: int, cells: Sequence[Cell], seeds: int, truth: Trut
     """
     claimed, claim, metric, unit = TABLE_CLAIMS[number]
     measure = f"{unit}, {VALIDATION}"
-    if number == 3 and all(map(learns_apart, (cell.config for cell in cells))):
+    if number == 3 and all(learns_apart(cell.config.flat()) for cell in cells):
         return unmeasured(claim, measure, APART)
     whole = {cell.label: cell for cell in cells if len(cell.runs) == seeds}
     if claimed not in whole or len(whole) < 2:
@@ -82,8 +77,8 @@ def model_conclusions(
 
     Args:
         tested: predictions of each architecture for the test faces by the number of the seed.
-        apart: whether the multi-task model learned each task as if alone (:func:`learns_apart`): it differs from
-            single-task models only in which epoch was kept, so that there is nothing to conclude from it.
+        apart: whether the multi-task model learned each task as if alone (:func:`core.config.learns_apart`): it differs
+            from single-task models only in which epoch was kept, so that there is nothing to conclude from it.
     """
 
     def shared(one: str, other: str) -> list[int]:

@@ -181,3 +181,16 @@ def config_from_flat(values: Mapping[str, Any]) -> Config:
         checked_value = check_value(key, value)
         parts[_CHECKS[key][0]][key] = checked_value
     return Config(**{section: cls(**parts[section]) for section, cls in _SECTIONS.items()})
+
+
+LEARNS_APART: Mapping[str, Any] = {"frozen_blocks": 5, "weight_decay": 0.0}
+
+
+def learns_apart(settings: Mapping[str, Any]) -> bool:
+    """Whether a model of both tasks with these settings learns each as it would alone, however they are weighed.
+
+    With all blocks frozen no weight is trained for both. Each task trains its own head, which all four optimisers do at
+    the same pace however large its loss is; only with weight decay is the loss weighed against something else.
+    """
+    defaults = Config().flat()
+    return all(settings.get(key, defaults[key]) == value for key, value in LEARNS_APART.items())

@@ -31,9 +31,15 @@ Reporter = Callable[[str], Callable[[int, int], None]]
 
 
 def load_faces(data: str, drawn_faces: int, drawn_seed: int, cache: Path, report: Reporter) -> Faces:
-    """Faces of a CelebA folder, or drawn ones if ``data`` is ``drawn``."""
+    """Faces of a CelebA folder, or drawn ones if ``data`` is ``drawn``.
+
+    Raises:
+        UserError: no such folder, or not one of CelebA's.
+    """
     if data == DRAWN:
         return load_drawn_faces(drawn_faces, drawn_seed, cache, report("drawing faces"))
+    if not Path(data).is_dir():
+        raise UserError(f"--data {data}: must be a folder with CelebA's annotation files, there is none")
     return load_celeba_faces(Path(data), cache, report("decoding faces"))
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from core.config import learns_apart
 from core.names import TASKS, Architecture, LandmarkLoss, Task
 from search_spaces.attention import ATTENDING
 from search_spaces.gender import OPTIMISATION
 from search_spaces.landmarks import REGRESSION
 from search_spaces.multitask import WEIGHTING
 from search_spaces.parameter import Choice
-from search_spaces.parts import DEFAULTS, PARTS, WEIGHING, nothing_shared, without_effect
+from search_spaces.parts import DEFAULTS, PARTS, WEIGHING, without_effect
 from search_spaces.space import Condition, Space
 
 _WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
@@ -40,7 +41,7 @@ JOINT = Space(
 
 def matters(key: str, config: Mapping[str, Any]) -> bool:
     """Whether a setting changes anything in such a trial: d_k only in self-attention, beta only in smooth L1."""
-    if without_effect(key, config) or (key in WEIGHING and nothing_shared(config)):
+    if without_effect(key, config) or (key in WEIGHING and learns_apart(config)):
         return False
     if key in PARTS:
         return all(config.get(setting, DEFAULTS[setting]) in values for setting, values in PARTS[key].needs)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.config import Config
+from core.config import LEARNS_APART, Config
 from core.errors import UserError
 from core.names import (
     SELF_ATTENTION,
@@ -65,17 +65,7 @@ lambdas, and goes on the same way.
 
 WEIGHING = ("lambda1", "lambda2", "loss_weighting")
 """What weighs the tasks against each other."""
-_ALONE: dict[str, Value] = {"frozen_blocks": 5, "weight_decay": 0.0}
 NOTHING_SHARED = "with all 5 blocks frozen the tasks share nothing that is trained"
-
-
-def nothing_shared(config: Mapping[str, Any]) -> bool:
-    """Whether no weight is trained for both tasks, so that it makes no difference how these are weighed.
-
-    Then each task trains its own head, which all four optimisers do at the same pace however large its loss is; only
-    with weight decay is the loss weighed against something else.
-    """
-    return all(config.get(key, DEFAULTS[key]) == value for key, value in _ALONE.items())
 
 
 def without_effect(key: str, config: Mapping[str, Any]) -> bool:
@@ -135,7 +125,7 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
 
 def _shares_nothing(space: Space) -> bool:
     """Whether that is so in all of a space, all that is fixed already in it."""
-    return all(set(space.values_of(key, DEFAULTS[key])) == {value} for key, value in _ALONE.items())
+    return all(set(space.values_of(key, DEFAULTS[key])) == {value} for key, value in LEARNS_APART.items())
 
 
 def without_idle_weights(space: Space) -> Space:

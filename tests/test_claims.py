@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from finished_run import FACE, made_predictions, tiny
 
-from core.claims import TABLE_CLAIMS, Cell, cell_label, learns_apart, model_conclusions, table_conclusion
+from core.claims import TABLE_CLAIMS, Cell, cell_label, model_conclusions, table_conclusion
 from core.conclusions import REVERSED, SUPPORTED, UNDECIDED
+from core.config import learns_apart
 from core.metrics import Truth
 from core.names import Architecture
 from core.published import published_table
@@ -73,8 +74,8 @@ def test_where_nothing_trained_is_shared_nothing_is_concluded_of_learning_togeth
     for config, seeds in ((shared, 2), (apart, 0)):
         cells = [Cell(label, config, (shifted(1.0),) * 2) for label in ("1, 20", "1, 1")]
         assert table_conclusion(3, cells, 2, TRUTH).seeds == seeds
-    assert learns_apart(apart)
-    assert not learns_apart(tiny(frozen_blocks=5, weight_decay=0.01))
+    assert learns_apart(apart.flat())
+    assert not learns_apart(tiny(frozen_blocks=5, weight_decay=0.01).flat())
     tested = {name: {0: shifted(1.0)} for name in Architecture}
     assert [one.seeds for one in model_conclusions(tested, TRUTH)] == [1, 1, 1, 1]
     found = model_conclusions(tested, TRUTH, apart=True)

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from core.atomic import write_text
-from core.claims import learns_apart, model_conclusions, table_conclusion
+from core.claims import model_conclusions, table_conclusion
 from core.conclusions import Conclusion
+from core.config import learns_apart
 from core.curves import operating_area99
 from core.device import make_repeatable
 from core.final_test import TestResult, predictions_table, run_test, scored_test, scores_table
@@ -107,7 +108,9 @@ def _of_models(tested: TestResult) -> list[Conclusion]:
         str(one.winner.architecture): dict(zip(one.winner.replicates, one.runs, strict=True)) for one in tested.tested
     }
     apart = any(
-        learns_apart(one.winner.config) for one in tested.tested if one.winner.architecture is Architecture.MULTITASK
+        learns_apart(one.winner.config.flat())
+        for one in tested.tested
+        if one.winner.architecture is Architecture.MULTITASK
     )
     return model_conclusions(runs, tested.truth, apart)
 
