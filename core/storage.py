@@ -19,6 +19,11 @@ from core.urls import above, below, is_url
 AFTER = {"optuna.journal": "curves.csv"}
 
 
+def copies_in(cache: Path) -> Path:
+    """Where the working copies of runs under URLs are."""
+    return cache.resolve() / "runs"
+
+
 class Storage:
     """A place for runs.
 
@@ -32,7 +37,7 @@ class Storage:
         self.cache = cache
         self.remote = is_url(where)
         digest = hashlib.sha256(where.rstrip("/").encode()).hexdigest()[:16]
-        self.folder = cache / "runs" / digest if self.remote else Path(where)
+        self.folder = copies_in(cache) / digest if self.remote else Path(where)
 
     def run(self, name: str) -> RunFolder:
         """The run of this name, whether or not it is there.

@@ -119,7 +119,8 @@ def resume(given: dict[str, Any]) -> None:
         place, _ = found_place(options, Precision(recorded["precision"]), run)
         materials = Materials(plan.step_plan(STEPS[0], {}), place, say)
         materials.check_same(recorded, str(run.search))
-        run.write_search({**recorded, "plan": {**recorded["plan"], **materials.places()}})
+        places = {**recorded["plan"], **materials.places()}
+        run.write_search({**recorded, "plan": places, "trial_timeout": given["trial_timeout"]})
         work(run, plan, materials, place.cache)
 
 

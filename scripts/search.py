@@ -187,7 +187,7 @@ def resume(given: dict[str, Any]) -> None:
         place = place_on(machine, given, plan_workers(workers, gpus, machine), Precision(recorded["precision"]))
         materials = Materials(plan, place, say)
         materials.check_same(recorded, str(run.search))
-        run.write_search({**recorded, "plan": materials.settled_plan()})
+        run.write_search({**recorded, "plan": materials.settled_plan(), "trial_timeout": given["trial_timeout"]})
         work(run, plan, materials)
 
 

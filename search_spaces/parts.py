@@ -129,11 +129,8 @@ def _shares_nothing(space: Space) -> bool:
 
 
 def without_idle_weights(space: Space) -> Space:
-    """``space`` without lambda1 and lambda2 as parameters where they would have no effect in any of its trials.
-
-    A grid keeps its rows.
-    """
+    """``space`` without lambda1 and lambda2 as parameters where they would have no effect in any of its trials."""
     idle = [key for key in WEIGHING if key in space.parameters]
-    if space.cells or not idle or not _shares_nothing(space):
+    if not idle or not _shares_nothing(space):
         return space
     return space.with_fixed({key: DEFAULTS[key] for key in idle})

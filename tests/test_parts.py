@@ -16,10 +16,11 @@ from search_spaces.catalogue import SPACES
 from search_spaces.joint import matters
 from search_spaces.parameter import Choice, Float, ends_of
 from search_spaces.parts import PARTS, with_parts
-from search_spaces.space import space_from_json
+from search_spaces.space import Space, space_from_json
 from tune.materials import uses_imagenets_head
 from tune.plan import Plan
-from tune.profile import Profile, searched_space, settled_space
+from tune.planning import new_plan, searched_space
+from tune.profile import Profile, settled_space
 from tune.report import print_winners
 
 SEARCHED = ("gender", "landmarks", "multitask", "attention", "joint")
@@ -123,11 +124,14 @@ def test_what_cannot_vary_is_a_clear_error(space, settings, names, rule):
 
 
 def test_describe_shows_what_varies_and_when(tmp_path):
-    words = ["--space", "joint", "--vary", "attention", "attention_heads", "--describe"]
+    words = ["--space", "joint", "--vary", "attention", "attention_heads", "--profile", "fast", "--describe"]
     said = real_search.run([real_search.sys.executable, "scripts/search.py", *words])
     assert said.returncode == 0
     assert "attention_heads 1, 2, 4, 8   if attention is self" in said.stdout
-    assert said.stdout.splitlines()[-1].startswith("profile ")  # without --profile the machine decides what is fixed
+    assert "\nprofile " in said.stdout
+    assert said.stdout.endswith(
+        "lambda1 and lambda2 are not searched: with all 5 blocks frozen the tasks share nothing that is trained\n"
+    )
     wrong = real_search.run([real_search.sys.executable, "scripts/search.py", *words[:2], "--vary", "wings"])
     assert wrong.returncode == 2
     assert "--vary wings: must be one of lr_schedule" in wrong.stderr
@@ -228,7 +232,8 @@ def test_where_no_trained_weight_is_shared_the_tasks_weights_are_not_searched(na
         (Profile.PAPER, {}, [], True),
         (Profile.PAPER, {"frozen_blocks": 5}, [], False),
     ):
-        space = searched_space(SPACES[name], profile, settings, vary)
+        space, told = searched_space(SPACES[name], profile, settings, vary)
+        assert bool(told) != searched
         assert (weights <= set(space.parameters)) == searched, (profile, settings)
         assert searched or {space.fixed[key] for key in weights} == {1.0}
     with pytest.raises(UserError, match=r"--vary loss_weighting: .*the tasks share nothing that is trained"):
@@ -236,8 +241,17 @@ def test_where_no_trained_weight_is_shared_the_tasks_weights_are_not_searched(na
 
 
 def test_a_grid_of_the_paper_keeps_its_rows_and_a_user_his_weights():
-    assert len(searched_space(SPACES["paper_multitask"], Profile.FAST, {}, []).cells) == 5
-    assert searched_space(SPACES["multitask"], Profile.FAST, {"lambda1": 5.0}, []).fixed["lambda1"] == 5.0
+    assert len(searched_space(SPACES["paper_multitask"], Profile.FAST, {}, [])[0].cells) == 5
+    assert searched_space(SPACES["multitask"], Profile.FAST, {"lambda1": 5.0}, [])[0].fixed["lambda1"] == 5.0
+    pairs = {"lambda1": Choice((1.0, 5.0)), "lambda2": Choice((1.0, 5.0))}
+    space = Space("pairs", "", pairs, fixed={"architecture": "multitask"})
+    assert new_plan({"sampler": "grid"}, space, {}, 0.0)[0].trials == 4
+
+
+@pytest.mark.parametrize("settings", [{"loss_weighting": "uncertainty"}, {"architecture": "gender"}])
+def test_weights_that_go_for_another_reason_are_not_explained_by_frozen_blocks(settings):
+    for profile in Profile:
+        assert searched_space(SPACES["joint"], profile, settings, [])[1] == []
 
 
 @pytest.mark.parametrize("optimizer", list(Optimizer))

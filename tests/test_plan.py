@@ -68,12 +68,15 @@ def search_plan(space="multitask", **options):
             "--rank-by val_nme_pct: with --objective pareto",
         ),
         (
-            lambda: search_plan(objective="val_loss"),
+            lambda: search_plan(objective="val_loss").check_loss(),
             "--objective val_loss: has another unit in trials that differ in l",
         ),
-        (lambda: search_plan("attention", rank_by="val_loss"), "--rank-by val_loss: has another unit in trials that"),
-        (lambda: search_plan("joint", objective="val_loss"), "in trials that differ in architecture"),
-        (lambda: grid("paper_multitask", objective="val_loss"), "in trials that differ in lambda1"),
+        (
+            lambda: search_plan("attention", rank_by="val_loss").check_loss(),
+            "--rank-by val_loss: has another unit in trials that",
+        ),
+        (lambda: search_plan("joint", objective="val_loss").check_loss(), "in trials that differ in architecture"),
+        (lambda: grid("paper_multitask", objective="val_loss").check_loss(), "in trials that differ in lambda1"),
         (lambda: grid(race=4), "--race 4: a grid's rows are not raced"),
         (lambda: grid(objective="pareto"), "--objective pareto: a grid's rows are ranked by one metric"),
         (lambda: search_plan("paper_gender", sampler=Sampler.RANDOM), "space paper_gender lists its cells; use grid"),
@@ -90,7 +93,14 @@ def test_what_cannot_go_together_is_refused_with_its_reason(make, rule):
     "make", [lambda: search_plan("gender", objective="val_loss"), lambda: grid("paper_attention", objective="val_loss")]
 )
 def test_the_loss_ranks_trials_that_train_on_the_same_one(make):
+    make().check_loss()
+    make().check_loss()
     assert make().ranking().name == "val_loss"
+
+
+def test_a_search_that_ranked_by_another_unit_before_that_was_refused_can_still_be_read():
+    plan = search_plan(objective="val_loss")
+    assert plan_from_json(plan.to_json(), "search.json") == plan
 
 
 @pytest.mark.parametrize("key", ["split_seed", "precision"])

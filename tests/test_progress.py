@@ -64,8 +64,10 @@ def test_elsewhere_what_is_said_is_a_plain_line(capsys):
 def test_the_line_under_way_fits_into_a_row_of_the_terminal_and_the_last_one_is_whole(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((20, 24)))
-    with Progress(lambda: "search 3/16 trials, 25 epochs"):
-        time.sleep(0.7)
+    shown = []
+    with Progress(lambda: shown.append(1) or "search 3/16 trials, 25 epochs"):
+        while len(shown) < 2:  # by then the first has been printed
+            time.sleep(0.05)
     *under_way, last = capsys.readouterr().out.split("\r\x1b[K")[1:]
     assert under_way == ["search 3/16 trials,"] * len(under_way)
     assert under_way

@@ -1,12 +1,12 @@
 import argparse
 import shlex
-from pathlib import Path
 
 import pytest
 from run_there import begun, hasten
 from test_openings import SEARCH
 
 from core.errors import UserError
+from core.run_folder import RunFolder
 from core.storage import Storage
 from tune.options import add_place_options, run_to_resume, storage_of
 
@@ -76,14 +76,38 @@ def test_a_run_says_with_which_options_a_script_goes_on_with_it(words, again):
     assert storage_of(given).run(given["resume"]).path == run.path
 
 
-@pytest.mark.parametrize("word", ["{home}/a", "{home}/a/", "file://{home}/a"])
-def test_a_run_is_resumed_by_its_folder_or_url_as_well_as_by_its_name(tmp_path, word):
-    storage, run = run_to_resume({"resume": word.format(home=tmp_path), "cache": tmp_path / "cache"})
-    assert run.path.name == "a"
-    assert run_to_resume({"resume": "a", "storage": storage.where, "cache": tmp_path / "cache"})[1].path == run.path
-    assert (run.path == tmp_path / "a") == (storage.where == str(tmp_path))
-    assert run_to_resume({"resume": "a", "storage": "elsewhere"})[1].path == Path("elsewhere/a")
-    assert run_to_resume({"resume": "a"})[1].path == Path("runs/a")
+def test_a_run_is_resumed_by_its_folder_or_url_as_well_as_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("elsewhere/a", "runs/a", "a"):
+        RunFolder(tmp_path / place).path.mkdir(parents=True)
+        RunFolder(tmp_path / place).write_search(SEARCH)
+    cache = {"cache": tmp_path / "cache"}
+    for word, path in {
+        "a": "runs/a",
+        "./a": "a",
+        "runs/a/": "runs/a",
+        f"{tmp_path}/elsewhere/a": "elsewhere/a",
+    }.items():
+        assert run_to_resume({"resume": word, **cache})[1].path.resolve() == tmp_path / path
+    for storage, word in (
+        (tmp_path / "elsewhere", "elsewhere/a"),
+        ("elsewhere", "a"),
+        ("elsewhere", f"{tmp_path}/elsewhere/a"),
+    ):
+        found = run_to_resume({"resume": word, "storage": str(storage), **cache})[1]
+        assert found.path.resolve() == tmp_path / "elsewhere/a"
+    monkeypatch.chdir(tmp_path / "a")
+    assert run_to_resume({"resume": ".", **cache})[1].path == tmp_path / "a"
+    assert run_to_resume({"resume": "file:///b/c", **cache})[1].mirror.url == "file:///b/c"
+
+
+def test_the_copy_of_a_run_under_a_url_is_not_resumed_behind_its_back(tmp_path):
+    cache = tmp_path / "cache"
+    copy = run_to_resume({"resume": "file:///b/c", "cache": cache})[1]
+    copy.path.mkdir(parents=True)
+    copy.write_search(SEARCH)
+    with pytest.raises(UserError, match="a copy of a run that is kept under a URL"):
+        run_to_resume({"resume": str(copy.path), "cache": cache})
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", ".hidden", "x" * 101])

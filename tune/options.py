@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.names import Precision
 from core.preparation import DRAWN
 from core.run_folder import RunFolder
-from core.storage import Storage, run_at
+from core.storage import Storage, copies_in, run_at
 from core.urls import is_url
 from tune.cluster import Machine, Workers
 from tune.materials import Place
@@ -92,12 +92,20 @@ def storage_of(given: Mapping[str, Any]) -> Storage:
 
 
 def run_to_resume(given: Mapping[str, Any]) -> tuple[Storage, RunFolder]:
-    """The run that --resume names, by its name in --storage or, without that option, by its folder or URL."""
-    word = given["resume"]
-    if "storage" not in given and (is_url(word) or len(Path(word).parts) != 1):
-        return run_at(word, given.get("cache", default_cache()))
-    storage = storage_of(given)
-    return storage, storage.run(word)
+    """The run that --resume names: by its URL, by its folder, or by its name in --storage.
+
+    Raises:
+        UserError: a folder in which a run under a URL is only copied.
+    """
+    word, cache, storage = given["resume"], given.get("cache", default_cache()), storage_of(given)
+    folder = Path(word)
+    if is_url(word):
+        return run_at(word, cache)
+    if word == folder.name or not (folder / "search.json").is_file():
+        return storage, storage.run(word)
+    if copies_in(cache) in folder.resolve().parents:
+        raise UserError(f"--resume {word}: a copy of a run that is kept under a URL; go on with it there")
+    return run_at(word, cache)
 
 
 def place_on(machine: Machine, given: Mapping[str, Any], workers: Workers, precision: Precision | None = None) -> Place:

@@ -94,8 +94,9 @@ class Plan:
         self._check_views()
         if self.race == 1:
             raise UserError("--race must be 0 or from 2, got 1: there is no race against nobody")
+        if self.race and self.ranking().name == "val_loss":
+            raise UserError("--race: val_loss has another unit in each trial; choose another --rank-by")
         self._check_objectives()
-        self._check_loss()
         self._check_knowledge()
         self._check_grid()
 
@@ -115,13 +116,17 @@ class Plan:
         if lacking:
             raise UserError(f"{option} {name}: the {lacking[0]} model in this space has no {task} task")
 
-    def _check_loss(self) -> None:
-        """A loss compares trials that train on the same one. Epochs of one trial it compares always, as a grid does."""
+    def check_loss(self) -> None:
+        """A loss compares trials that train on the same one. Epochs of one trial it compares always, as a grid does.
+
+        It is asked of a new search; of one that is there it would only keep its results from being read.
+
+        Raises:
+            UserError: trials are compared by their loss, which has not the same unit in all of them.
+        """
         loss, space = "val_loss", self.search_space()
         if self.ranking().name != loss and (self.aim().name != loss or self.sampler is Sampler.GRID):
             return
-        if self.race:
-            raise UserError(f"--race: {loss} has another unit in each trial; choose another --rank-by")
         kinds = space.values_of("architecture", "")
         varied = [key for key in ("architecture", *LOSS_KEYS) if len(space.values_of(key, DEFAULTS[key])) > 1]
         if varied and kinds != (str(Architecture.GENDER),):

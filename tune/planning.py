@@ -1,6 +1,6 @@
 """From the options of scripts/search.py to a plan, with what is to be said of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.device import device_at_hand
@@ -8,13 +8,30 @@ from core.errors import UserError
 from core.names import PARETO
 from core.preparation import check_weights_place
 from search_spaces.catalogue import find_space
-from search_spaces.parts import NOTHING_SHARED, WEIGHING
+from search_spaces.parts import NOTHING_SHARED, with_parts, without_idle_weights
 from search_spaces.space import Space
 from tune.options import picked_profile
 from tune.plan import Plan, grid_options
-from tune.profile import Profile, parse_settings, searched_space
+from tune.profile import Profile, parse_settings, settled_space
 from tune.study import Sampler
 from tune.two_goals import two_goal_options
+
+
+def searched_space(
+    space: Space, profile: Profile, settings: Mapping[str, Any], vary: Sequence[str], grid: bool = False
+) -> tuple[Space, list[str]]:
+    """What a search goes through: ``space`` settled, with the parts that the user wants to ``vary``, and without the
+    tasks' weights where they cannot matter; and lines that say so. A ``grid`` keeps its rows.
+
+    Raises:
+        UserError: as of :func:`search_spaces.parts.with_parts`.
+    """
+    whole = with_parts(settled_space(space, profile, settings), vary)
+    if grid or whole.cells:
+        return whole, []
+    found = without_idle_weights(whole)
+    left = [key for key in whole.parameters if key not in found.parameters]
+    return found, [f"{' and '.join(left)} are not searched: {NOTHING_SHARED}"] if left else []
 
 
 def new_plan(
@@ -31,23 +48,25 @@ def new_plan(
     profile, reason = picked_profile(given, gpus)
     names = set(Plan.__dataclass_fields__) - {"space", "profile"}
     options = {key: value for key, value in given.items() if key in names}
-    settled = searched_space(space, profile, settings, given.get("vary", []))
     if "sampler" in options:
         options["sampler"] = Sampler(options["sampler"])
+    grid = options.get("sampler", Sampler.GRID if space.cells else None) is Sampler.GRID
+    settled, told = searched_space(space, profile, settings, given.get("vary", []), grid)
     if options.get("objective") == PARETO:
         options = two_goal_options(options)
-    if options.get("sampler", Sampler.GRID if settled.cells else None) is Sampler.GRID:
+    if grid:
         options = grid_options(settled, options)
-    left = [key for key in WEIGHING if key in space.parameters and key not in {*settled.parameters, *settings}]
-    told = [f"{' and '.join(left)} are not searched: {NOTHING_SHARED}"] if left else []
-    return Plan(space=settled.to_json(), profile=profile, **options), [reason, *told]
+    plan = Plan(space=settled.to_json(), profile=profile, **options)
+    plan.check_loss()
+    return plan, [reason, *told]
 
 
 def check_early(given: Mapping[str, Any], space: Space, settings: Mapping[str, Any]) -> None:
     """Refuse now, before a cluster is waited for or faces are decoded, what no machine could do.
 
     Raises:
-        UserError: no plan comes of these options with either profile, or there is no such file of weights.
+        UserError: no plan comes of these options, for the same reason with either profile; or there is no such file of
+            weights.
     """
     check_weights_place(given.get("weights", Plan.weights))
     refused = []
@@ -56,7 +75,7 @@ def check_early(given: Mapping[str, Any], space: Space, settings: Mapping[str, A
             new_plan(given, space, settings, gpus)
         except UserError as error:
             refused.append(error)
-    if len(refused) == len(Profile):
+    if len(refused) == len(Profile) and len(set(map(str, refused))) == 1:
         raise refused[0]
 
 
@@ -64,4 +83,6 @@ def described(given: Mapping[str, Any]) -> str:
     """The space as it would be searched on this machine."""
     profile, reason = picked_profile(given, float(device_at_hand().type == "cuda"))
     space, settings = find_space(given["space"]), parse_settings(given.get("set", []))
-    return f"{searched_space(space, profile, settings, given.get('vary', [])).describe()}\n{reason}"
+    grid = given.get("sampler") == Sampler.GRID
+    found, told = searched_space(space, profile, settings, given.get("vary", []), grid)
+    return "\n".join([found.describe(), reason, *told])

@@ -7,7 +7,7 @@ from typing import Any
 from core.config import check_value
 from core.errors import UserError
 from search_spaces.parameter import Value
-from search_spaces.parts import DEFAULTS, with_parts, without_effect, without_idle_weights
+from search_spaces.parts import DEFAULTS, without_effect
 from search_spaces.space import Space
 
 
@@ -32,16 +32,6 @@ def settled_space(space: Space, profile: Profile, settings: Mapping[str, Any]) -
     idle = [key for key in space.parameters if without_effect(key, {**space.fixed, **settings})]
     defaults |= {key: DEFAULTS[key] for key in idle}
     return space.with_fixed({**defaults, **settings})
-
-
-def searched_space(space: Space, profile: Profile, settings: Mapping[str, Any], vary: Sequence[str]) -> Space:
-    """What a search goes through: ``space`` settled, with the parts that the user wants to ``vary``, and without the
-    tasks' weights where they cannot matter.
-
-    Raises:
-        UserError: as of :func:`search_spaces.parts.with_parts`.
-    """
-    return without_idle_weights(with_parts(settled_space(space, profile, settings), vary))
 
 
 def parse_settings(words: Sequence[str]) -> dict[str, Any]:
