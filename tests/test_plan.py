@@ -4,6 +4,7 @@ from core.errors import UserError
 from search_spaces.catalogue import SPACES
 from tune.materials import SAME, Materials
 from tune.plan import Plan, grid_options, plan_from_json
+from tune.planning import check_loss
 from tune.profile import Profile, settled_space
 from tune.study import Sampler
 
@@ -68,15 +69,15 @@ def search_plan(space="multitask", **options):
             "--rank-by val_nme_pct: with --objective pareto",
         ),
         (
-            lambda: search_plan(objective="val_loss").check_loss(),
+            lambda: check_loss(search_plan(objective="val_loss")),
             "--objective val_loss: has another unit in trials that differ in l",
         ),
         (
-            lambda: search_plan("attention", rank_by="val_loss").check_loss(),
+            lambda: check_loss(search_plan("attention", rank_by="val_loss")),
             "--rank-by val_loss: has another unit in trials that",
         ),
-        (lambda: search_plan("joint", objective="val_loss").check_loss(), "in trials that differ in architecture"),
-        (lambda: grid("paper_multitask", objective="val_loss").check_loss(), "in trials that differ in lambda1"),
+        (lambda: check_loss(search_plan("joint", objective="val_loss")), "in trials that differ in architecture"),
+        (lambda: check_loss(grid("paper_multitask", objective="val_loss")), "in trials that differ in lambda1"),
         (lambda: grid(race=4), "--race 4: a grid's rows are not raced"),
         (lambda: grid(objective="pareto"), "--objective pareto: a grid's rows are ranked by one metric"),
         (lambda: search_plan("paper_gender", sampler=Sampler.RANDOM), "space paper_gender lists its cells; use grid"),
@@ -93,8 +94,8 @@ def test_what_cannot_go_together_is_refused_with_its_reason(make, rule):
     "make", [lambda: search_plan("gender", objective="val_loss"), lambda: grid("paper_attention", objective="val_loss")]
 )
 def test_the_loss_ranks_trials_that_train_on_the_same_one(make):
-    make().check_loss()
-    make().check_loss()
+    check_loss(make())
+    check_loss(make())
     assert make().ranking().name == "val_loss"
 
 

@@ -14,7 +14,6 @@ from core.retraining import Objective
 from core.seeds import derived_seed
 from search_spaces.grid import grid_of
 from search_spaces.parameter import Float, Int
-from search_spaces.parts import DEFAULTS, WEIGHING
 from search_spaces.space import Space, space_from_json
 from tune.profile import Profile
 from tune.study import Sampler
@@ -23,10 +22,6 @@ from tune.two_goals import check_two_goals
 TRIAL_SEEDS, RETRAIN_SEEDS, VERDICT_SEED, RACE_SEEDS = 1, 2, 3, 4  # first step of the path from the search seed
 RACE_FOLDS = 5  # where trials have none
 OBJECTIVES = (RELATIVE_ERROR, *(f"val_{name}" for name in METRICS if name != RELATIVE_ERROR and "std" not in name))
-
-
-LOSS_KEYS = ("landmark_loss", "smooth_l1_beta", "huber_delta", "wing_w", "wing_epsilon", *WEIGHING)
-"""What a model's own loss is made of."""
 
 
 def check_count(name: str, value: Any, low: int, high: int) -> None:
@@ -115,25 +110,6 @@ class Plan:
         lacking = [a for a in self.architectures() if task is not None and task not in TASKS[a]]
         if lacking:
             raise UserError(f"{option} {name}: the {lacking[0]} model in this space has no {task} task")
-
-    def check_loss(self) -> None:
-        """A loss compares trials that train on the same one. Epochs of one trial it compares always, as a grid does.
-
-        It is asked of a new search; of one that is there it would only keep its results from being read.
-
-        Raises:
-            UserError: trials are compared by their loss, which has not the same unit in all of them.
-        """
-        loss, space = "val_loss", self.search_space()
-        if self.ranking().name != loss and (self.aim().name != loss or self.sampler is Sampler.GRID):
-            return
-        kinds = space.values_of("architecture", "")
-        varied = [key for key in ("architecture", *LOSS_KEYS) if len(space.values_of(key, DEFAULTS[key])) > 1]
-        if varied and kinds != (str(Architecture.GENDER),):
-            option = "--rank-by" if self.rank_by == loss else "--objective"
-            raise UserError(
-                f"{option} {loss}: has another unit in trials that differ in {varied[0]}; leave the option out"
-            )
 
     def _check_views(self) -> None:
         """Views are computed before the first trial, so it must be known then of which augmentations."""

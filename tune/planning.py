@@ -5,16 +5,19 @@ from typing import Any
 
 from core.device import device_at_hand
 from core.errors import UserError
-from core.names import PARETO
+from core.names import PARETO, Architecture
 from core.preparation import check_weights_place
 from search_spaces.catalogue import find_space
-from search_spaces.parts import NOTHING_SHARED, with_parts, without_idle_weights
+from search_spaces.parts import DEFAULTS, NOTHING_SHARED, WEIGHING, with_parts, without_idle_weights
 from search_spaces.space import Space
 from tune.options import picked_profile
 from tune.plan import Plan, grid_options
 from tune.profile import Profile, parse_settings, settled_space
 from tune.study import Sampler
 from tune.two_goals import two_goal_options
+
+LOSS_KEYS = ("landmark_loss", "smooth_l1_beta", "huber_delta", "wing_w", "wing_epsilon", *WEIGHING)
+"""What a model's own loss is made of."""
 
 
 def searched_space(
@@ -57,8 +60,25 @@ def new_plan(
     if grid:
         options = grid_options(settled, options)
     plan = Plan(space=settled.to_json(), profile=profile, **options)
-    plan.check_loss()
+    check_loss(plan)
     return plan, [reason, *told]
+
+
+def check_loss(plan: Plan) -> None:
+    """A loss compares trials that train on the same one. Epochs of one trial it compares always, as a grid does.
+
+    It is asked of a new search; of one that is there it would only keep its results from being read.
+
+    Raises:
+        UserError: trials are compared by their loss, which has not the same unit in all of them.
+    """
+    loss, space = "val_loss", plan.search_space()
+    if plan.ranking().name != loss and (plan.aim().name != loss or plan.sampler is Sampler.GRID):
+        return
+    varied = [key for key in ("architecture", *LOSS_KEYS) if len(space.values_of(key, DEFAULTS[key])) > 1]
+    if varied and space.values_of("architecture", "") != (str(Architecture.GENDER),):
+        option = "--rank-by" if plan.rank_by == loss else "--objective"
+        raise UserError(f"{option} {loss}: has another unit in trials that differ in {varied[0]}")
 
 
 def check_early(given: Mapping[str, Any], space: Space, settings: Mapping[str, Any]) -> None:
