@@ -74,11 +74,21 @@ def _limits(axes: Axes, front: Front) -> Floats:
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     for axis, (start, end) in ((axes.xaxis, limits[0]), (axes.yaxis, limits[1])):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if end < 100 * start else (1,)))
+        axis.set_major_locator(LogLocator(subs=_steps(float(start), float(end))))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     return limits
+
+
+def _steps(start: float, end: float) -> tuple[float, ...]:
+    """Where ticks stand within a decade, so that an axis has two of them at least if it can."""
+    if end >= 100 * start:
+        return (1,)
+    fine = (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    coarse = (1, 2, 5)
+    shown = [s * 10.0**d for d in range(-6, 6) for s in coarse if start <= s * 10.0**d <= end]
+    return coarse if len(shown) > 1 else fine
 
 
 def _stairs(axes: Axes, members: pd.DataFrame, kind: str, limits: Floats) -> None:

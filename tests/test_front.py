@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import UserError
 from core.front import Front, paper_standing, read_front
-from core.front_figure import front_figure
+from core.front_figure import _steps, front_figure
 from core.looks import save_figure
 from core.names import MEAN_FACE
 from core.report import _papers_models
@@ -164,3 +164,11 @@ def test_what_is_far_beyond_knowing_nothing_is_counted_in_a_note_and_a_front_may
     assert axes.get_title(loc="right") == "off the axes: trials (2), winners (1), models of the paper (2)"
     assert axes.get_xlim()[1] < 1
     save_figure(front_figure(front()), tmp_path / "empty.png")
+
+
+@pytest.mark.parametrize(("start", "end", "first"), [(5.6, 18, 6), (0.07, 0.8, 0.1), (1, 1000, 1)])
+def test_an_axis_has_at_least_two_ticks(start, end, first):
+    found = [step * 10.0**decade for decade in range(-3, 4) for step in _steps(start, end)]
+    shown = sorted(value for value in found if start <= value <= end)
+    assert shown[0] == pytest.approx(first)
+    assert len(shown) >= 2
