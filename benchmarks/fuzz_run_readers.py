@@ -13,7 +13,7 @@ from benchmarks.fuzz_run import FACES, Material
 from benchmarks.mutations import changed_archive, changed_json
 from core.faces import load_drawn_faces
 from core.front import paper_standing, read_front
-from core.importance_table import COLUMNS, Verdict, read_importance, sentences
+from core.importance_table import COLUMNS, INDEPENDENTLY, Verdict, read_importance, sentences
 from core.kept_predictions import read_predictions
 from core.kept_test import kept_test
 from core.openings import opened_dates
@@ -50,7 +50,7 @@ def _winners_reader(material: Material) -> Reader:
 
 def _importance_reader(material: Material) -> Reader:
     path = material.run.importance
-    common = ("multitask", 24, 1, 2, "relative_error")
+    common = ("multitask", 24, 1, 2, INDEPENDENTLY, "relative_error")
     rows = [
         (*common, "lr", 0.62, 0.41, 0.78, 0.7, 0.5, 0.9, 0.01, str(Verdict.MATTERS)),
         (*common, "wing_w", *[None] * 7, str(Verdict.FEW)),

@@ -90,7 +90,7 @@ def test_an_export_without_its_packages_says_what_to_install(
     done = predict(sure_run.path / "winners/gender", "--export", tmp_path / "model.onnx")
     assert (done.returncode, done.stderr) == (
         2,
-        "error: --export: needs onnxruntime: pip install -c constraints.txt '.[onnx]'\n",
+        "error: --export: needs onnxruntime: pip install -c constraints.txt -e '.[onnx]'\n",
     )
 
 

@@ -89,7 +89,7 @@ def test_a_search_that_its_time_budget_ended_goes_on_only_with_more_of_it(run, m
     # The epochs' own seconds, 0.07 for each of two workers, would leave time for more.
     search(run, said.append, trials=20, time_budget=0.3).go()
     assert len(ray.asked) == 1
-    assert "--time-budget 0.3 has ended this search; more of it goes on with it" in said
+    assert "--time-budget 0.3 has ended this search; a larger one goes on with it" in said
     pd.testing.assert_frame_equal(trials(run), before)
     ray.open = 0
     search(run, trials=5, time_budget=60.0).go()
