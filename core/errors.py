@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 LONGEST_MESSAGE = 1000  # characters; what is wrong in a file may be as long as the file
 
@@ -28,7 +29,8 @@ class UserError(Exception):
 
 def silence_stdout() -> None:
     """Let what is printed from now on vanish: whoever read it has gone, and that must not end the work."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def run_script(main: Callable[[], None]) -> None:

@@ -76,11 +76,13 @@ def chances_over_seeds(
     drawing = drawing_faces(models[0][0].gender, models[0][0].person)
     costs_of = [[cost(errors) for errors in runs] for runs in models]
 
-    def resample() -> list[float]:
+    means = []
+    for done in range(resamples):
         faces = drawing(random)
-        return might_be([np.array([cost_of(faces) for cost_of in runs]) for runs in costs_of], random)
-
-    return _shares(resample, resamples, len(models), report)
+        means.append(might_be([np.array([cost_of(faces) for cost_of in runs]) for runs in costs_of], random))
+        if report is not None:
+            report(done + 1, resamples)
+    return _shares(np.array(means))
 
 
 def front_chances_over_seeds(
@@ -138,9 +140,7 @@ def chances_of(costs: Sequence[Floats], seed: int, resamples: int = RESAMPLES) -
     costs_MN = np.stack(costs)
     weights_RN = np.stack([seed_weights(costs_MN.shape[1], random) for _ in range(resamples)])
     means_M1 = costs_MN.mean(axis=1, keepdims=True)
-    might_be_RM = (means_M1 + (costs_MN - means_M1) @ weights_RN.T).T
-    best_RM = might_be_RM == might_be_RM.min(axis=1, keepdims=True)
-    return [float(share) for share in (best_RM / best_RM.sum(axis=1, keepdims=True)).mean(axis=0)]
+    return _shares((means_M1 + (costs_MN - means_M1) @ weights_RN.T).T)
 
 
 def in_the_race(chances: Sequence[float]) -> list[bool]:
@@ -163,13 +163,7 @@ def might_be(costs: Sequence[Floats], random: np.random.Generator) -> list[float
     return [float(values.mean() + (values - values.mean()) @ draws[len(values)]) for values in costs]
 
 
-def _shares(resample: Callable[[], list[float]], resamples: int, models: int, report: Report | None) -> list[float]:
-    """How often each model is the best; models that tie share the resample."""
-    won = np.zeros(models)
-    for done in range(resamples):
-        means = np.array(resample())
-        best = means == means.min()
-        won += best / best.sum()
-        if report is not None:
-            report(done + 1, resamples)
-    return [float(share) for share in won / resamples]
+def _shares(means_RM: Floats) -> list[float]:
+    """In what share of resamples each model is the best; models that tie share the resample."""
+    best_RM = means_RM == means_RM.min(axis=1, keepdims=True)
+    return [float(share) for share in (best_RM / best_RM.sum(axis=1, keepdims=True)).mean(axis=0)]
