@@ -138,8 +138,8 @@ def test_describe_shows_what_varies_and_when(tmp_path):
 
 
 def test_what_a_winner_was_given_of_the_parts_stands_among_its_settings(capsys):
-    space = with_parts(settled("attention"), ["flip", "attention", "d_v"])
-    row = {"model": "attention", "relative_error": 0.5, "config.lr": 3e-4, "config.flip": True}
+    space = with_parts(settled("attention", lambda1=2.0), ["flip", "attention", "d_v"])
+    row = {"model": "attention", "relative_error": 0.5, "config.lr": 3e-4, "config.lambda1": 2.0, "config.flip": True}
     row |= {"config.d_v": None, "probability_best": None, "architecture": "attention"}
     plan = Plan(space.to_json(), Profile.FAST, retrain_seeds=1)
     print_winners(

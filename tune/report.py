@@ -10,6 +10,7 @@ from search_spaces.parts import PARTS
 from tune.plan import Plan
 from tune.verdict import verdict
 
+CHOICES = ("optimizer", "lr", "landmark_loss", "lambda1", "lambda2", "d_k")
 SHOWN = ("relative_error", "val_gender_auc", "val_gender_accuracy", "val_nme_pct", "val_fr10_pct")
 
 
@@ -24,8 +25,8 @@ def print_winners(
     print(f"\nwinners, retrained for {trained} (validation faces):")
     shown = (SHOWN[0], *GOALS, *SHOWN[1:3]) if plan.two_goals else SHOWN
     header = ["model", *(name.removeprefix("val_") for name in shown), "settings"]
-    parts = [key for key in plan.search_space().parameters if key in PARTS]
-    rows = [[str(w["model"]), *(_cell(w, name) for name in shown), _settings(w, parts)] for _, w in winners.iterrows()]
+    varied = [key for key in (*CHOICES, *PARTS) if key in plan.search_space().parameters]
+    rows = [[str(w["model"]), *(_cell(w, name) for name in shown), _settings(w, varied)] for _, w in winners.iterrows()]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -40,10 +41,9 @@ def _cell(row: Any, name: str) -> str:
     return f"{value:.3f}" + ("" if spread is None or pd.isna(spread) else f" +- {spread:.3f}")
 
 
-def _settings(row: Any, parts: Sequence[str]) -> str:
-    """What the search chose for this winner; ``parts`` are those beyond the paper that it varied."""
-    shown = ("optimizer", "lr", "landmark_loss", "lambda1", "lambda2", "d_k", *parts)
-    found = {key: row.get(f"config.{key}") for key in shown}
+def _settings(row: Any, varied: Sequence[str]) -> str:
+    """What the search chose for this winner, of what it ``varied``."""
+    found = {key: row.get(f"config.{key}") for key in varied}
     return " ".join(
         f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
         for key, value in found.items()
