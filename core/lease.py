@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 import time
 import uuid
 
@@ -13,18 +14,22 @@ from core.mirror import Mirror
 LEASE = "lease.json"
 STALE_SECONDS = 90.0  # a driver renews its lease every few seconds; after so many without, it is taken for dead
 SETTLE_SECONDS = 1.0
+LOOKS = 5
+LOOK_SECONDS = 0.05  # between looks at a file that says nothing
 
 
 class Lease:
     """A file beside the run's that says who works on it.
 
     The storage's clock decides how old it is. Two drivers that come at the same moment both write it; after a second
-    it is the later one's.
+    it is the later one's. All methods may be called from several threads.
     """
 
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
         self.identity = uuid.uuid4().hex
+        self.busy = threading.Lock()
+        """Held by whoever writes, so that no other thread of ours reads a file that is half written."""
 
     def holder(self) -> dict[str, object]:
         """What the file says; empty if there is none.
@@ -32,11 +37,17 @@ class Lease:
         Raises:
             OSError: the storage cannot be reached.
         """
-        try:
-            found = parse_json((self.mirror.read(LEASE) or b"{}").decode())
-        except ValueError:  # it says nothing that we wrote
-            return {}
-        return found if isinstance(found, dict) else {}
+        for look in range(LOOKS):
+            content = self.mirror.read(LEASE)
+            if content is None:
+                break
+            try:
+                found = parse_json(content.decode())
+            except ValueError:  # in a folder another process may be writing it just now; else nobody of us wrote it
+                time.sleep(LOOK_SECONDS * (look + 1 < LOOKS))
+                continue
+            return found if isinstance(found, dict) else {}
+        return {}
 
     def take(self) -> str:
         """Become the holder; the identity of the one before, or an empty string.
@@ -60,10 +71,11 @@ class Lease:
         Raises:
             OSError: the storage cannot be reached.
         """
-        if not self.is_ours():
-            return False
-        self._write(released=False)
-        return True
+        with self.busy:
+            if not self.is_ours():
+                return False
+            self._write(released=False)
+            return True
 
     def release(self) -> None:
         """Let others have the run.
@@ -71,8 +83,9 @@ class Lease:
         Raises:
             OSError: the storage cannot be reached.
         """
-        if self.is_ours():
-            self._write(released=True)
+        with self.busy:
+            if self.is_ours():
+                self._write(released=True)
 
     def is_ours(self) -> bool:
         """Whether nobody else took it.

@@ -1,0 +1,56 @@
+"""A lease stays its holder's though the file that says so is read while it is written."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from core import lease
+from core.errors import UserError
+from core.lease import Lease
+from core.mirror import Mirror
+
+
+@pytest.fixture
+def held(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "LOOK_SECONDS", 0.0)
+    held = Lease(Mirror(tmp_path / "here", f"file://{tmp_path}/there"))
+    held.take()
+    return held
+
+
+def half_written(monkeypatch, times):
+    """As a folder shows a file that another process has just opened for writing."""
+    read, looks = Mirror.read, []
+
+    def first_empty(self, name):
+        looks.append(name)
+        return b"" if len(looks) <= times else read(self, name)
+
+    monkeypatch.setattr(Mirror, "read", first_empty)
+
+
+def test_threads_that_renew_a_lease_at_once_do_not_take_it_from_each_other(held, monkeypatch):
+    write = Mirror.write
+
+    def slowly(self, name, content):
+        write(self, name, b"")
+        write(self, name, content)
+
+    monkeypatch.setattr(Mirror, "write", slowly)
+    monkeypatch.setattr(lease, "LOOKS", 1)
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(lambda _: held.renew(), range(400)))
+
+
+def test_a_lease_that_is_being_written_is_read_again(held, tmp_path, monkeypatch):
+    half_written(monkeypatch, times=2)
+    with pytest.raises(UserError, match="another process is working on this run"):
+        Lease(Mirror(tmp_path / "other", held.mirror.url)).take()
+
+
+def test_a_lease_that_a_killed_process_left_half_written_is_nobodys(held, tmp_path):
+    held.mirror.write(lease.LEASE, b"")
+    other = Lease(Mirror(tmp_path / "other", held.mirror.url))
+    assert other.take() == ""
+    assert not held.renew()
