@@ -14,7 +14,7 @@ from core.replication import CHOICES
 
 VALIDATION, TEST = "validation faces", "test faces"
 NME = "NME, points"
-APART = "all convolutions are frozen, so neither task could change how the other learned"
+APART = "no weight was trained for both tasks, so neither could change how the other learned"
 
 TABLE_CLAIMS: dict[int, tuple[str, str, str, str]] = {
     1: ("adamax", "1. Adamax is the best optimiser (table I)", "loss", "cross-entropy, nats"),

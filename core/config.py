@@ -183,14 +183,19 @@ def config_from_flat(values: Mapping[str, Any]) -> Config:
     return Config(**{section: cls(**parts[section]) for section, cls in _SECTIONS.items()})
 
 
-LEARNS_APART: Mapping[str, Any] = {"frozen_blocks": 5, "weight_decay": 0.0}
+SHARING = ("weight_decay", "frozen_blocks", "landmark_head", "heatmap_block")
+"""The settings on which it depends whether tasks learn apart."""
 
 
 def learns_apart(settings: Mapping[str, Any]) -> bool:
     """Whether a model of both tasks with these settings learns each as it would alone, however they are weighed.
 
-    With all blocks frozen no weight is trained for both. Each task trains its own head, which all four optimisers do at
-    the same pace however large its loss is; only with weight decay is the loss weighed against something else.
+    Where all blocks that landmarks are found from are frozen, no weight is trained for both tasks. Each trains its own,
+    which all four optimisers do at the same pace however large its loss is; only with weight decay is the loss weighed
+    against something else.
     """
-    defaults = Config().flat()
-    return all(settings.get(key, defaults[key]) == value for key, value in LEARNS_APART.items())
+    decay, frozen, head, block = (settings.get(key, default) for key, default in _SHARING_DEFAULTS.items())
+    return bool(decay == 0.0 and frozen >= (block if head == LandmarkHead.HEATMAP else 5))
+
+
+_SHARING_DEFAULTS = {key: Config().flat()[key] for key in SHARING}

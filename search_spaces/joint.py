@@ -4,17 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.config import learns_apart
-from core.names import TASKS, Architecture, LandmarkLoss, Task
+from core.names import TASKS, Architecture, AttentionKind, LandmarkLoss, Task
 from search_spaces.attention import ATTENDING
 from search_spaces.gender import OPTIMISATION
 from search_spaces.landmarks import REGRESSION
 from search_spaces.multitask import WEIGHTING
-from search_spaces.parameter import Choice
+from search_spaces.parameter import Choice, Value
 from search_spaces.parts import DEFAULTS, PARTS, WEIGHING, without_effect
 from search_spaces.space import Condition, Space
 
 _WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
 _WITH_BOTH = tuple(str(a) for a in Architecture if len(TASKS[a]) == 2)
+
+HELPFUL: dict[str, Value] = {"flip": True, "attention": str(AttentionKind.SELF_RMS)}
+"""Parts beyond the paper that lowered errors by more than chance (``benchmarks/results/additions.csv``): all of joint's
+trials have them, unless the user sets or varies them.
+"""
 
 JOINT = Space(
     name="joint",
@@ -36,6 +41,7 @@ JOINT = Space(
         "lambda2": Condition("architecture", _WITH_BOTH),
         "d_k": Condition("architecture", (str(Architecture.ATTENTION),)),
     },
+    fixed=HELPFUL,
 )
 
 

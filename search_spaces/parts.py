@@ -1,10 +1,11 @@
 """Parts beyond the paper that any space can take on as further parameters: ``--vary``."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.config import LEARNS_APART, Config
+from core.config import SHARING, Config, learns_apart
 from core.errors import UserError
 from core.names import (
     SELF_ATTENTION,
@@ -65,7 +66,6 @@ lambdas, and goes on the same way.
 
 WEIGHING = ("lambda1", "lambda2", "loss_weighting")
 """What weighs the tasks against each other."""
-NOTHING_SHARED = "with all 5 blocks frozen the tasks share nothing that is trained"
 
 
 def without_effect(key: str, config: Mapping[str, Any]) -> bool:
@@ -74,6 +74,19 @@ def without_effect(key: str, config: Mapping[str, Any]) -> bool:
         return False
     part, needed = ONLY_WITH[key]
     return config.get(part, DEFAULTS[part]) not in needed
+
+
+def without_own(space: Space, vary: Sequence[str], settings: Mapping[str, Any]) -> Space:
+    """``space`` without the parts that it fixes itself where the user varies them, or where what the user sets leaves
+    them without an effect.
+    """
+
+    def idle(key: str) -> bool:
+        found = ((wanted, settings.get(need)) for need, wanted in PARTS[key].needs)
+        return any(value is not None and value not in wanted for wanted, value in found)
+
+    gone = [key for key in PARTS if key in space.fixed and (key in vary or idle(key))]
+    return replace(space, fixed={key: value for key, value in space.fixed.items() if key not in gone})
 
 
 def with_parts(space: Space, names: Sequence[str]) -> Space:
@@ -112,7 +125,7 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
         if setting in space.parameters and len(found) < len(possible):
             condition = Condition(setting, found)
     if name in WEIGHING and _shares_nothing(space):
-        raise UserError(f"--vary {name}: would have no effect in space {space.name}; {NOTHING_SHARED}")
+        raise UserError(f"--vary {name}: would have no effect in space {space.name}; {nothing_shared(space)}")
     parameters, conditions = {**space.parameters, name: part.parameter}, dict(space.conditions)
     if condition is not None:
         conditions[name] = condition
@@ -125,7 +138,15 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
 
 def _shares_nothing(space: Space) -> bool:
     """Whether that is so in all of a space, all that is fixed already in it."""
-    return all(set(space.values_of(key, DEFAULTS[key])) == {value} for key, value in LEARNS_APART.items())
+    combinations = itertools.product(*(space.values_of(key, DEFAULTS[key]) for key in SHARING))
+    return all(learns_apart(dict(zip(SHARING, values, strict=True))) for values in combinations)
+
+
+def nothing_shared(space: Space) -> str:
+    """Why in all of a space in which the tasks' weights have no effect that is so."""
+    frozen = max(int(value) for value in space.values_of("frozen_blocks", DEFAULTS["frozen_blocks"]))
+    where = "with all 5 blocks frozen" if frozen == 5 else f"with landmarks found from frozen block {frozen}"
+    return f"{where} the tasks share nothing that is trained"
 
 
 def without_idle_weights(space: Space) -> Space:

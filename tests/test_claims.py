@@ -76,6 +76,8 @@ def test_where_nothing_trained_is_shared_nothing_is_concluded_of_learning_togeth
         assert table_conclusion(3, cells, 2, TRUTH).seeds == seeds
     assert learns_apart(apart.flat())
     assert not learns_apart(tiny(frozen_blocks=5, weight_decay=0.01).flat())
+    assert learns_apart(tiny(frozen_blocks=4, landmark_head="heatmap", heatmap_block=4).flat())
+    assert not learns_apart(tiny(frozen_blocks=4, landmark_head="heatmap", heatmap_block=5).flat())
     tested = {name: {0: shifted(1.0)} for name in Architecture}
     assert [one.seeds for one in model_conclusions(tested, TRUTH)] == [1, 1, 1, 1]
     found = model_conclusions(tested, TRUTH, apart=True)

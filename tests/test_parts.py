@@ -1,5 +1,6 @@
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from scripts.search import parser
 from search_spaces.catalogue import SPACES
 from search_spaces.joint import matters
 from search_spaces.parameter import Choice, Float, ends_of
-from search_spaces.parts import PARTS, with_parts
+from search_spaces.parts import DEFAULTS, PARTS, with_parts
 from search_spaces.space import Space, space_from_json
 from tune.materials import uses_imagenets_head
 from tune.plan import Plan
@@ -71,7 +72,7 @@ def test_a_space_with_all_parts_that_it_can_take_draws_valid_configs_and_survive
 
 
 def test_in_joint_each_part_is_drawn_only_for_models_in_which_it_has_an_effect():
-    space = with_parts(settled("joint", frozen_blocks=4), list(PARTS))
+    space, _ = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4}, list(PARTS))
     for seed in range(300):
         config = drawn(space, seed)
         tasks = TASKS[Architecture(config["architecture"])]
@@ -85,6 +86,22 @@ def test_in_joint_each_part_is_drawn_only_for_models_in_which_it_has_an_effect()
         for key in ("lambda1", "lambda2"):
             assert (key in config) == (len(tasks) == 2 and config["loss_weighting"] != "uncertainty")
         assert "dropout" in config
+
+
+def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_the_last_word():
+    measured = pd.read_csv(real_search.ROOT / "benchmarks/results/additions.csv").set_index("addition")
+    for name, key, value in (("mirrored", "flip", True), ("self-attention, unit RMS", "attention", "self_rms")):
+        assert measured.loc[name, "gain_pct_min"].min() > 0
+        for settings, vary, expected in (
+            ({}, [], (value,)),
+            ({key: DEFAULTS[key]}, [], (DEFAULTS[key],)),
+            ({}, [key], PARTS[key].parameter.values),
+        ):
+            space, _ = searched_space(SPACES["joint"], Profile.FAST, settings, vary)
+            assert space.values_of(key, "") == expected
+    assert "attention" not in searched_space(SPACES["joint"], Profile.FAST, {"architecture": "gender"}, [])[0].fixed
+    with pytest.raises(UserError, match="--vary flip: is fixed to True"):
+        searched_space(SPACES["joint"], Profile.FAST, {"flip": True}, ["flip"])
 
 
 def test_sizes_of_self_attention_vary_without_its_kind_wherever_there_is_attention():
@@ -231,6 +248,11 @@ def test_where_no_trained_weight_is_shared_the_tasks_weights_are_not_searched(na
         (Profile.FAST, {"frozen_blocks": 4}, ["loss_weighting"], True),
         (Profile.PAPER, {}, [], True),
         (Profile.PAPER, {"frozen_blocks": 5}, [], False),
+        (Profile.FAST, {"frozen_blocks": 4, "landmark_head": "regression"}, [], True),
+        (Profile.FAST, {"frozen_blocks": 4, "landmark_head": "heatmap", "heatmap_block": 4}, [], False),
+        (Profile.FAST, {"frozen_blocks": 4, "landmark_head": "heatmap", "heatmap_block": 5}, [], True),
+        (Profile.FAST, {"frozen_blocks": 4, "heatmap_block": 4}, ["landmark_head"], True),
+        (Profile.FAST, {"frozen_blocks": 3, "landmark_head": "heatmap", "heatmap_block": 4}, [], True),
     ):
         space, told = searched_space(SPACES[name], profile, settings, vary)
         assert bool(told) != searched
@@ -257,10 +279,21 @@ def test_weights_that_go_for_another_reason_are_not_explained_by_frozen_blocks(s
 @pytest.mark.parametrize("optimizer", list(Optimizer))
 @pytest.mark.parametrize("architecture", ["multitask", "attention"])
 def test_with_all_blocks_frozen_lambdas_change_no_score(weights, activations, architecture, optimizer):
+    given = {"architecture": architecture, "optimizer": str(optimizer), "frozen_blocks": 5}
+    lambdas_change_no_score(weights, activations, given)
+
+
+def test_with_landmarks_found_from_a_frozen_block_lambdas_change_no_score(weights, activations):
+    larger = [replace(part, inputs=part.inputs.repeat(2, 2).repeat(2, 3)) for part in activations]
+    given = {"architecture": "multitask", "landmark_head": "heatmap", "heatmap_block": 4, "frozen_blocks": 4}
+    lambdas_change_no_score(weights, larger, given)
+
+
+def lambdas_change_no_score(weights, activations, given):
     rows = []
     for lambda1, lambda2 in ((1.0, 1.0), (8.0, 64.0)):
-        given = {"architecture": architecture, "optimizer": str(optimizer), "lambda1": lambda1, "lambda2": lambda2}
-        config = config_from_flat({**given, "frozen_blocks": 5, "head_width": 8, "precision": "fp32", "lr": 1e-5})
+        weighed = {**given, "lambda1": lambda1, "lambda2": lambda2}
+        config = config_from_flat({**weighed, "head_width": 8, "precision": "fp32", "lr": 1e-5})
         one = Session(config, *activations, weights, 3, torch.device("cpu"))
         rows.append([one.run_epoch() for _ in range(2)][-1])
     for key in ("val_gender_ce", "val_nme_pct"):

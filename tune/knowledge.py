@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.names import LossWeighting, Schedule
 from core.patience import Say
 from core.storage import Storage
-from search_spaces.joint import matters
+from search_spaces.joint import HELPFUL, matters
 from search_spaces.prior import ELSEWHERE, PAPER_PRIOR, Prior, as_drawn, centred
 from search_spaces.space import Space
 from tune.earlier import EarlierRun, place_of, read_run, winners_prior
@@ -28,7 +28,8 @@ WORDS = {
 }
 CACHED = "activation_cache"
 LAMBDAS = ("lambda1", "lambda2")
-PROFILE_KEYS = frozenset(key for settings in PROFILES.values() for key in settings)
+DEFAULT_KEYS = frozenset([*HELPFUL, *(key for settings in PROFILES.values() for key in settings)])
+"""What searches set of their own accord, so that one may differ from another in it without anybody's having asked."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def check_unseen(name: str, record: Mapping[str, Any], identity: Mapping[str, An
 
 def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
     """The trials that a new search can use: their parameters are in its space, and its fixed settings are theirs, but
-    for those that a profile sets (frozen blocks, width of heads, start of landmarks).
+    for those that a profile sets (frozen blocks, width of heads, start of landmarks) or ``joint`` (mirrored faces).
 
     Their scores are those of the new search's objective, which curves hold whatever the earlier one was.
     """
@@ -161,7 +162,7 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
             differs |= {key for key in LAMBDAS if config[key] != trial.config[key] and matters(key, told)}
         if config["augmentation"] and config[CACHED] != trial.config[CACHED]:
             differs.add(CACHED)  # kept views are other faces than those that are changed anew
-        if differs <= PROFILE_KEYS | {CACHED}:
+        if differs <= DEFAULT_KEYS | {CACHED}:
             differs |= {"folds"} if run.plan.folds != plan.folds else set()
             decays = config["lr_schedule"] != Schedule.CONSTANT
             differs |= {"epochs"} if decays and run.plan.epochs != plan.epochs else set()

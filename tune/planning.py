@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.names import PARETO, Architecture
 from core.preparation import check_weights_place
 from search_spaces.catalogue import find_space
-from search_spaces.parts import DEFAULTS, NOTHING_SHARED, WEIGHING, with_parts, without_idle_weights
+from search_spaces.parts import DEFAULTS, WEIGHING, nothing_shared, with_parts, without_idle_weights, without_own
 from search_spaces.space import Space
 from tune.options import picked_profile
 from tune.plan import Plan, grid_options
@@ -29,12 +29,12 @@ def searched_space(
     Raises:
         UserError: as of :func:`search_spaces.parts.with_parts`.
     """
-    whole = with_parts(settled_space(space, profile, settings), vary)
+    whole = with_parts(settled_space(without_own(space, vary, settings), profile, settings), vary)
     if grid or whole.cells:
         return whole, []
     found = without_idle_weights(whole)
     left = [key for key in whole.parameters if key not in found.parameters]
-    return found, [f"{' and '.join(left)} are not searched: {NOTHING_SHARED}"] if left else []
+    return found, [f"{' and '.join(left)} are not searched: {nothing_shared(found)}"] if left else []
 
 
 def new_plan(
