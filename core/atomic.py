@@ -105,6 +105,8 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 in place of whatever ``path`` held."""
-    with new_file(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+    """Write ``text`` as UTF-8 in place of whatever ``path`` held, also if the power fails in between."""
+    with new_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # else some file systems replace first and write later

@@ -4,7 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from core.atomic import write_text
 from core.errors import UserError
@@ -16,6 +16,8 @@ from core.run_folder import CHECKPOINT, RunFolder
 
 SYNC_SECONDS = 10.0
 OWNER = ".owner"  # in the working copy: the last lease under which it was worked on, and those tried for since
+AHEAD = ".ahead"  # in the working copy while it may hold what has not been copied
+ASIDE = ".set-aside"  # in the working copy: what it held when another machine had worked on the run since
 
 
 @contextmanager
@@ -35,9 +37,10 @@ class Keeper:
         self.mirror = mirror
         self.say = say
         self.lease = Lease(mirror)
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=work, daemon=True) for work in (self._live, self._copy)]
-        """The lease has one of its own: a large file may take longer to copy than a lease lasts."""
+        self.over, self.all_copied = threading.Event(), threading.Event()
+        self.copying = threading.Thread(target=self._copy, daemon=True)
+        self.living = threading.Thread(target=self._live, daemon=True)
+        """Of its own: a large file may take longer to copy than a lease lasts."""
 
     def begin(self, exists: str) -> None:
         """Take the lease, make the working copy the newest, and keep both in step from now on.
@@ -48,7 +51,6 @@ class Keeper:
         Raises:
             UserError: somebody else works on it, or it cannot be reached.
         """
-        living, copying = self.threads
         with reaching(self.mirror.url):
             if exists and self.mirror.read(self.run.search.name) is not None:
                 self._forget()  # what was made here is nobody's run; the lease stays whoever's it is
@@ -60,17 +62,20 @@ class Keeper:
             if there and exists:
                 self.lease.release()
                 raise UserError(exists)
-            living.start()
+            self.living.start()
             try:
                 # Before the copying: what it leaves undone if it is cut off, the next time does.
                 write_text(self.run.path / OWNER, self.lease.identity)
+                write_text(self.run.path / AHEAD, "")
                 # Predictions may be half-way ones, and final ones of the same size be taken for them: fetched later.
-                self.mirror.pull(wanted=lambda name: name != LEASE and not name.endswith((CHECKPOINT, PREDICTIONS)))
+                self.mirror.pull(
+                    wanted=lambda name: name != LEASE and not name.endswith((CHECKPOINT, PREDICTIONS)), whole=ours
+                )
                 self.mirror.push()
             except BaseException:
-                self.over.set()
+                self.all_copied.set()
                 raise
-        copying.start()
+        self.copying.start()
 
     def _take(self) -> bool:
         """Take the lease; whether the working copy goes on where the last holder of it was."""
@@ -79,7 +84,8 @@ class Keeper:
         if self.lease.holder().get("identity") in ours:
             # If this attempt is cut off once the lease says that it is ours, the next one must know that, too.
             write_text(owner, "\n".join([*ours, self.lease.identity]))
-        return self.lease.take() in ours
+        # After a lease that names nobody, as one that a user removed, what we have is as good as any.
+        return self.lease.take() in [*ours, *([""] if ours else [])]
 
     def end(self, patience: Patience | None) -> None:
         """Bring both in step for the last time and let others have the run.
@@ -91,21 +97,30 @@ class Keeper:
             UserError: it could not be done; the working copy has everything.
         """
         self.over.set()
-        for thread in self.threads:
-            thread.join()
-        if patience is not None:
-            patience(self._last, self.mirror.url)
-            if self.mirror.lost:
-                raise UserError(self.mirror.lost)
-            return
+        self.copying.join()
         try:
-            self._last()
+            if patience is not None:
+                patience(self._last, self.mirror.url)
+            else:
+                self._last()
         except OSError as error:
             self.say(f"{self.mirror.url}: cannot be reached ({first_line(error)}); everything is in {self.run.path}")
+        finally:
+            self._leave()
+        if patience is not None and self.mirror.lost:
+            raise UserError(self.mirror.lost)
 
     def _last(self) -> None:
         if self._ours():
             self.mirror.push()
+        if self._ours():
+            (self.run.path / AHEAD).unlink(missing_ok=True)
+
+    def _leave(self) -> None:
+        """End the signs of life, and let others have the run, who else could in a minute and a half."""
+        self.all_copied.set()
+        self.living.join()
+        with suppress(OSError):  # what could not be copied has been told
             self.lease.release()
 
     def _ours(self) -> bool:
@@ -115,14 +130,22 @@ class Keeper:
         return not self.mirror.lost
 
     def _forget(self) -> None:
+        """Begin anew with what is there. What may never have been copied is kept, and where is said."""
+        ahead = self.mirror.unlike() if (self.run.path / AHEAD).is_file() else []
+        if ahead:
+            aside = self.run.path / f"{ASIDE}-{time.strftime('%Y%m%d-%H%M%S')}"
+            self.say(f"{self.mirror.url}: another machine has worked on it; what this one had not copied is in {aside}")
+            for name in ahead:
+                (aside / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.run.path / name).rename(aside / name)
         for path in self.run.path.iterdir():
-            if path.is_dir():
+            if path.is_dir() and not path.name.startswith(ASIDE):
                 shutil.rmtree(path)
-            elif path.name != ".lock":
+            elif path.is_file() and path.name != ".lock":
                 path.unlink()
 
     def _live(self) -> None:
-        while not self.over.wait(SYNC_SECONDS):
+        while not self.all_copied.wait(SYNC_SECONDS):
             try:
                 if not self._ours():
                     return

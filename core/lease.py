@@ -1,5 +1,6 @@
 """One driver a run, also where runs are kept under a URL, which knows no locks."""
 
+import errno
 import json
 import os
 import socket
@@ -66,14 +67,17 @@ class Lease:
         return str(before.get("identity", ""))
 
     def renew(self) -> bool:
-        """Sign of life; whether the lease is still ours.
+        """Sign of life; whether the lease is still ours. One that names nobody any more becomes ours again.
 
         Raises:
-            OSError: the storage cannot be reached.
+            OSError: the storage cannot be reached, or holds nothing any more, as a folder whose disk is not mounted.
         """
         with self.busy:
-            if not self.is_ours():
+            holder = self.holder()
+            if holder and holder.get("identity") != self.identity:
                 return False
+            if not holder and self.mirror.known and not self.mirror.names():
+                raise FileNotFoundError(errno.ENOENT, "nothing is there any more")
             self._write(released=False)
             return True
 

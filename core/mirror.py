@@ -14,10 +14,11 @@ from typing import Any
 
 from pyarrow import fs
 
-from core.errors import UserError
-from core.urls import open_url
+from core.remote import Remote, storage_errors
 
 CHUNK = 8 * 2**20
+LAST = ("config.json", "measured.json", "report.html")
+"""Files that say that all beside them are complete, and so are copied behind them."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Mirror:
         self.local = local
         self.url = url
         self.after = after or {}
-        self.system, self.root = open_url(url)
+        self.there = Remote(url)
         self.known: dict[str, Stamp] = {}
         """Local files as they were when both sides were the same."""
         self.pushed: set[str] = set()
@@ -62,22 +63,27 @@ class Mirror:
         """Ray writes down whatever it is given; a mirror is of its process alone."""
         return {}
 
+    @storage_errors()
     def push(self) -> int:
         """Copy what changed since the last time, remove there what was removed here; how many files that were."""
         with self.busy:
             here = self._here()
             changed = [name for name in here if here[name] != self.known.get(name)]
             for name in sorted(changed, key=lambda name: self._turn(name, here)):
+                if self.lost:
+                    break
                 self._upload(name, here[name].size if _base(name) in self.after else None)
                 self.known[name] = here[name]
                 self.pushed.add(name)
-            gone = [name for name in self.known if name not in here]
+            gone = [name for name in self.known if name not in here and not self.lost]
             for name in gone:
-                self._remove(name)
+                self.there.remove(name)
                 del self.known[name]
+                self.pushed.discard(name)  # if it comes back there, another has made it
             return len(changed) + len(gone)
 
-    def pull(self, part: str = "", wanted: Callable[[str], bool] = lambda _: True) -> int:
+    @storage_errors()
+    def pull(self, part: str = "", wanted: Callable[[str], bool] = lambda _: True, whole: bool = False) -> int:
         """Copy what is not here, or is older here and of another size; how many files that were.
 
         A file that this mirror copied there itself is not copied back.
@@ -85,66 +91,53 @@ class Mirror:
         Args:
             part: a subfolder; the whole folder by default.
             wanted: whether a file is, by its path from the folder.
+            whole: whether what is here is whole, so that a newer and shorter file there is one whose copying was cut
+                off.
         """
         with self.busy:
             count = 0
-            for info in self._there(part):
-                name = info.path[len(self.root) :].lstrip("/")
+            for info in self.there.files(part):
+                name = self.there.name_of(info)
                 target = self.local / name
                 if name in self.pushed or _hidden(name) or not wanted(name):
                     continue
-                if _outdated(target, info) and not self._has_grown(target, info):
+                if _outdated(target, info) and not self._is_further(target, info, whole):
                     self._download(info.path, target)
                     count += 1
                 if (stamp := _stamp(target)).size == info.size:  # else ours is the newer one, and is to be pushed
                     self.known[name] = stamp
             return count
 
+    @storage_errors()
     def names(self) -> list[str]:
         """Files that are there."""
-        return [info.path[len(self.root) :].lstrip("/") for info in self._there("")]
+        return [self.there.name_of(info) for info in self.there.files("")]
+
+    @storage_errors()
+    def unlike(self) -> list[str]:
+        """Files here that are not there, or of another size there."""
+        there = {self.there.name_of(info): info.size for info in self.there.files("")}
+        return [name for name, stamp in self._here().items() if there.get(name) != stamp.size]
 
     def read(self, name: str) -> bytes | None:
         """The content of a file there; None if there is none."""
-        try:
-            with self.system.open_input_stream(f"{self.root}/{name}") as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
+        return self.there.read(name)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file there."""
-        with self._output(name) as stream:
-            stream.write(content)
+        self.there.write(name, content)
 
     def age(self, name: str) -> float:
-        """Seconds since a file there was written, by the storage's own clock; infinite if there is none.
-
-        Raises:
-            UserError: the storage does not say when files were written.
-        """
-        probe = f".probe-{os.getpid()}-{threading.get_ident()}"
-        self.write(probe, b"now")
-        try:
-            now, then = self.system.get_file_info([f"{self.root}/{probe}", f"{self.root}/{name}"])
-        finally:
-            self._remove(probe)
-        if then.type is fs.FileType.NotFound:
-            return float("inf")
-        if now.mtime_ns is None or then.mtime_ns is None:
-            raise UserError(
-                f"{self.url}: this storage does not say when {name} was written, so a living process cannot be told "
-                f"from a dead one; remove {name} there if nobody works on the run"
-            )
-        return max(0.0, float(now.mtime_ns - then.mtime_ns) / 1e9)
+        """:meth:`core.remote.Remote.age` of a file there."""
+        return self.there.age(name)
 
     def remove(self, name: str) -> None:
         """Remove a file there, if it is there."""
-        self._remove(name)
+        self.there.remove(name)
 
     def _here(self) -> dict[str, Stamp]:
         found = {}
-        for folder, folders, files in os.walk(self.local):
+        for folder, folders, files in os.walk(self.local, onerror=self._unread):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in sorted(files, key=lambda name: name not in self.after):
                 path = Path(folder) / name
@@ -156,56 +149,41 @@ class Mirror:
                     continue  # it was replaced while we looked; the next time has it
         return found
 
-    def _there(self, part: str) -> list[fs.FileInfo]:
-        folder = f"{self.root}/{part}" if part else self.root
-        selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
-        return [info for info in self.system.get_file_info(selector) if info.is_file]
+    def _unread(self, error: OSError) -> None:
+        """What cannot be listed is not gone, or it would be removed there; a folder within may have been removed."""
+        if not isinstance(error, FileNotFoundError) or not self.local.is_dir():
+            raise error
 
-    def _has_grown(self, target: Path, info: fs.FileInfo) -> bool:
-        """Whether a file that only grows is further here, though the copy of its beginning was written later."""
-        return target.name in self.after and target.is_file() and _stamp(target).size > info.size
+    def _is_further(self, target: Path, info: fs.FileInfo, whole: bool) -> bool:
+        """Whether a file is longer here, though the copy of its beginning was written later."""
+        return (whole or target.name in self.after) and target.is_file() and _stamp(target).size > info.size
 
-    def _turn(self, name: str, here: Mapping[str, Stamp]) -> tuple[int, bool, str]:
-        """What files are sorted by to be copied."""
-        first = self.after.get(_base(name))
+    def _turn(self, name: str, here: Mapping[str, Stamp]) -> tuple[bool, int, bool, str]:
+        """What files are sorted by to be copied. Clocks are too coarse to tell what was written last."""
+        last, first = _base(name) in LAST, self.after.get(_base(name))
         beside = None if first is None else here.get(name.removesuffix(_base(name)) + first)
         if beside is None:
-            return here[name].mtime_ns, False, name
-        return max(here[name].mtime_ns, beside.mtime_ns), True, name
+            return last, here[name].mtime_ns, False, name
+        return last, max(here[name].mtime_ns, beside.mtime_ns), True, name
 
     def _upload(self, name: str, size: int | None) -> None:
         """Copy a file, or its first ``size`` bytes."""
         left = sys.maxsize if size is None else size
-        with (self.local / name).open("rb") as source, self._output(name) as stream:
+        with (self.local / name).open("rb") as source, self.there.output(name) as stream:
             while chunk := source.read(min(CHUNK, left)):
                 stream.write(chunk)
                 left -= len(chunk)
-
-    def _output(self, name: str) -> Any:
-        """A file there, open for writing; where storage has folders, they are made for it."""
-        target = f"{self.root}/{name}"
-        try:
-            return self.system.open_output_stream(target)
-        except FileNotFoundError:
-            self.system.create_dir(target.rpartition("/")[0], recursive=True)
-            return self.system.open_output_stream(target)
 
     def _download(self, source: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         try:
-            with self.system.open_input_stream(source) as stream, partial.open("wb") as file:
+            with self.there.system.open_input_stream(source) as stream, partial.open("wb") as file:
                 while chunk := stream.read(CHUNK):
                     file.write(chunk)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
-
-    def _remove(self, name: str) -> None:
-        try:
-            self.system.delete_file(f"{self.root}/{name}")
-        except FileNotFoundError:
-            return  # somebody else removed it
 
 
 def _stamp(path: Path) -> Stamp:

@@ -68,6 +68,57 @@ def test_what_a_killed_driver_had_not_copied_is_kept_on_its_machine(place, tmp_p
         assert run.mirror.read("curves.csv") == b"not copied yet\n"
 
 
+def test_what_a_machine_had_not_copied_before_another_went_on_is_set_aside(place, tmp_path):
+    storage, run = begun(place, tmp_path / "one")
+    said = []
+    with storage.held(run, print):
+        pass
+    (run.path / "curves.csv").write_text("not copied yet\n")
+    (run.path / ".ahead").touch()  # as after a crash
+    other = Storage(place, tmp_path / "two")
+    with other.held(other.run("a"), print):
+        (other.run("a").path / "curves.csv").write_text("of the other one\n")
+    with storage.held(storage.run("a"), said.append):
+        assert (run.path / "curves.csv").read_text() == "of the other one\n"
+    (aside,) = run.path.glob(".set-aside-*")
+    assert [path.name for path in aside.iterdir()] == ["curves.csv"]
+    assert (aside / "curves.csv").read_text() == "not copied yet\n"
+    assert said == [f"{run.mirror.url}: another machine has worked on it; what this one had not copied is in {aside}"]
+    with other.held(other.run("a"), print):
+        pass
+    with storage.held(storage.run("a"), said.append):  # all was copied: nothing is set aside
+        pass
+    assert len(said) == 1
+
+
+def test_a_lease_that_a_user_removed_costs_nothing_that_was_not_copied(place, tmp_path):
+    storage, run = begun(place, tmp_path / "one")
+    with storage.held(run, print):
+        pass
+    (run.path / "curves.csv").write_text("not copied yet\n")
+    run.mirror.remove(lease.LEASE)
+    with storage.held(storage.run("a"), print):
+        assert run.mirror.read("curves.csv") == b"not copied yet\n"
+
+
+def test_signs_of_life_go_on_until_all_is_copied_and_the_lease_is_left_after_that(place, tmp_path, monkeypatch):
+    storage, run = begun(place, tmp_path / "one")
+    renewed, upload, renew = [], Mirror._upload, lease.Lease.renew
+    monkeypatch.setattr(lease.Lease, "renew", lambda self: renewed.append(1) or renew(self))
+
+    def slow(self, name, size):
+        before = len(renewed)
+        waited(lambda: len(renewed) >= before + 3)
+        upload(self, name, size)
+
+    with monkeypatch.context() as patch, storage.held(run, print):
+        patch.setattr(core.keeper, "SYNC_SECONDS", 0.1)
+        patch.setattr(Mirror, "_upload", slow)
+        (run.path / "trials.csv").write_text("last\n")
+    assert run.mirror.read("trials.csv") == b"last\n"
+    assert json.loads(run.mirror.read(lease.LEASE))["released"]
+
+
 def test_an_attempt_cut_off_as_it_took_the_lease_costs_nothing(place, tmp_path, monkeypatch):
     storage, run = begun(place, tmp_path / "one")
     with storage.held(run, print):

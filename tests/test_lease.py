@@ -54,3 +54,24 @@ def test_a_lease_that_a_killed_process_left_half_written_is_nobodys(held, tmp_pa
     other = Lease(Mirror(tmp_path / "other", held.mirror.url))
     assert other.take() == ""
     assert not held.renew()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"?"])
+def test_a_lease_that_names_nobody_any_more_becomes_its_holders_again(held, content):
+    if content is None:
+        held.mirror.remove(lease.LEASE)
+    else:
+        held.mirror.write(lease.LEASE, content)
+    assert held.renew()
+    assert held.is_ours()
+
+
+def test_a_folder_that_holds_nothing_any_more_is_away_and_not_taken_over(held, tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "search.json").write_text("{}")
+    held.mirror.push()
+    (tmp_path / "there").rename(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="nothing is there any more"):
+        held.renew()
+    (tmp_path / "elsewhere").rename(tmp_path / "there")
+    assert held.renew()

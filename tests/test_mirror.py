@@ -128,6 +128,93 @@ def test_a_file_that_grew_here_since_its_beginning_was_copied_is_not_replaced_by
     assert again.read("journal") == b"begun\nended\n"
 
 
+@pytest.mark.parametrize("left", ["", "epoch\n"])
+def test_a_copy_that_was_cut_off_does_not_replace_what_is_whole_here(tmp_path, url, left):
+    first = Mirror(tmp_path / "here", url)
+    put(first, "curves.csv", "epoch\nepoch\n")
+    first.push()
+    first.write("curves.csv", left.encode())  # later, and shorter
+    os.utime(tmp_path / "here/curves.csv", (1000, 1000))
+    again = Mirror(tmp_path / "here", url)
+    assert again.unlike() == ["curves.csv"]
+    assert (again.pull(whole=True), again.push()) == (0, 1)
+    assert again.read("curves.csv") == b"epoch\nepoch\n"
+    assert again.unlike() == []
+
+
+def test_in_a_folder_nobody_sees_half_a_file_and_nothing_is_left_of_one(tmp_path):
+    mirror = Mirror(tmp_path / "here", f"file://{tmp_path}/there")
+    mirror.write("curves.csv", b"whole\n")
+
+    def cut_off():
+        with mirror.there.output("curves.csv") as stream:
+            stream.write(b"ha")
+            stream.flush()
+            assert mirror.read("curves.csv") == b"whole\n"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut_off()
+    assert files(tmp_path / "there") == {"curves.csv": "whole\n"}
+
+
+def test_what_says_that_others_are_complete_is_copied_last_though_clocks_cannot_tell(mirror, monkeypatch):
+    for name in ("config.json", "curve.csv", "weights", "a/measured.json", "b/scores.csv"):
+        put(mirror, name, "x")
+        os.utime(mirror.local / name, (1000, 1000))
+    order = []
+    monkeypatch.setattr(mirror, "_upload", lambda name, _: order.append(name))
+    mirror.push()
+    assert order == ["b/scores.csv", "curve.csv", "weights", "a/measured.json", "config.json"]
+
+
+def test_what_cannot_be_listed_is_not_taken_for_removed(mirror, monkeypatch):
+    put(mirror, "winners/weights", "x")
+    mirror.push()
+    (mirror.local / "winners").rename(mirror.local.parent / "winners")
+    (mirror.local.parent / "here").rename(mirror.local.parent / "gone")
+    with pytest.raises(FileNotFoundError):
+        mirror.push()
+    assert mirror.read("winners/weights") == b"x"
+
+
+def test_what_was_removed_here_and_made_anew_by_another_is_fetched(mirror, url, tmp_path):
+    put(mirror, "predictions.npz", "old")
+    mirror.push()
+    (mirror.local / "predictions.npz").unlink()
+    mirror.push()
+    worker = Mirror(tmp_path / "worker", url)
+    put(worker, "predictions.npz", "new")
+    worker.push()
+    assert mirror.pull() == 1
+    assert files(mirror.local) == {"predictions.npz": "new"}
+
+
+def test_nothing_more_is_copied_once_another_has_the_run(mirror, monkeypatch):
+    for name in ("a", "b"):
+        put(mirror, name, "x")
+    upload = mirror._upload
+
+    def taken_over(name, size):
+        upload(name, size)
+        mirror.lost = "another process has it"
+
+    monkeypatch.setattr(mirror, "_upload", taken_over)
+    mirror.push()
+    assert len(mirror.names()) == 1
+
+
+def test_whatever_storage_fails_with_is_an_oserror(mirror, monkeypatch):
+    def fails(_):
+        raise LookupError("no such session")
+
+    monkeypatch.setattr(mirror.there, "_opened", fails)
+    put(mirror, "a", "x")
+    for action in (mirror.push, lambda: mirror.write("a", b"x")):
+        with pytest.raises(OSError, match="LookupError: no such session"):
+            action()
+
+
 def test_folders_are_made_also_where_only_fsspec_knows_the_storage(tmp_path):
     mirror = Mirror(tmp_path / "here", f"local://{tmp_path}/there/deep")
     put(mirror, "winners/config.json", "{}")
