@@ -34,8 +34,7 @@ from core.retraining import Objective
 from core.seeds import derived_seed
 from core.session import DivergedError, Session
 from search_spaces.grid import grid_of
-from search_spaces.joint import HELPFUL, JOINT
-from search_spaces.parts import DEFAULTS
+from search_spaces.joint import JOINT
 from search_spaces.space import Space
 from tune.cluster import WORKER_ENVIRONMENT
 from tune.paper_plan import STEPS, PaperPlan, Step
@@ -154,7 +153,7 @@ def line(before: int, done: int, total: int, seconds: float) -> str:
 
 def wanted(given: argparse.Namespace, book: Book) -> Iterator[Training]:
     """What is to be trained still; the paper's next table is known only once the one before it is in the book."""
-    space = settled_space(JOINT, Profile.FAST, {key: DEFAULTS[key] for key in HELPFUL})
+    space = settled_space(JOINT, Profile.FAST, {})
     configurations = drawn(space, given.configs)
     for seed in range(given.seeds):
         for number, parameters in enumerate(configurations):

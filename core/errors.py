@@ -1,6 +1,7 @@
 """The one kind of error that a user can mend, and how a script ends on it."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,7 @@ def run_script(main: Callable[[], None]) -> None:
         print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ray takes a second to end, in which another would be a traceback
         sys.stdout.flush()
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -1,10 +1,11 @@
 """Everything at once: which of the four models, and all that the paper tuned one after another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from core.config import learns_apart
-from core.names import TASKS, Architecture, AttentionKind, LandmarkLoss, Task
+from core.names import TASKS, Architecture, AttentionKind, LandmarkHead, LandmarkLoss, Task
 from search_spaces.attention import ATTENDING
 from search_spaces.gender import OPTIMISATION
 from search_spaces.landmarks import REGRESSION
@@ -15,11 +16,6 @@ from search_spaces.space import Condition, Space
 
 _WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
 _WITH_BOTH = tuple(str(a) for a in Architecture if len(TASKS[a]) == 2)
-
-HELPFUL: dict[str, Value] = {"flip": True, "attention": str(AttentionKind.SELF_RMS)}
-"""Parts beyond the paper that lowered errors by more than chance (``benchmarks/results/additions.csv``): all of joint's
-trials have them, unless the user sets or varies them.
-"""
 
 JOINT = Space(
     name="joint",
@@ -41,8 +37,41 @@ JOINT = Space(
         "lambda2": Condition("architecture", _WITH_BOTH),
         "d_k": Condition("architecture", (str(Architecture.ATTENTION),)),
     },
-    fixed=HELPFUL,
 )
+
+
+@dataclass(frozen=True)
+class Helpful:
+    """A part beyond the paper that lowered errors by more than chance (``benchmarks/results/additions.csv``)."""
+
+    value: Value
+    needs: tuple[tuple[str, tuple[Value, ...]], ...] = ()
+    """Settings, and the values with which it was measured."""
+
+
+_ROOM = (("architecture", _WITH_LANDMARKS), ("frozen_blocks", (4,)))
+HELPFUL = {
+    "flip": Helpful(True),
+    "attention": Helpful(str(AttentionKind.SELF_RMS), (("architecture", (str(Architecture.ATTENTION),)),)),
+    "landmark_head": Helpful(str(LandmarkHead.HEATMAP), _ROOM),
+    "heatmap_block": Helpful(4, (*_ROOM, ("landmark_head", (str(LandmarkHead.HEATMAP),)))),
+}
+
+
+def helpful_settings(settings: Mapping[str, Any], vary: Sequence[str]) -> dict[str, Any]:
+    """What all of joint's trials have of the parts that help, unless the user varies or sets them.
+
+    Args:
+        settings: of the profile and of the user.
+        vary: parts that the user varies.
+    """
+    found: dict[str, Any] = {}
+    for key, part in HELPFUL.items():
+        known = {**settings, **found}
+        fits = all(known[need] in values for need, values in part.needs if need in known)
+        if fits and key not in vary and key not in settings:
+            found[key] = part.value
+    return found
 
 
 def matters(key: str, config: Mapping[str, Any]) -> bool:

@@ -76,19 +76,6 @@ def without_effect(key: str, config: Mapping[str, Any]) -> bool:
     return config.get(part, DEFAULTS[part]) not in needed
 
 
-def without_own(space: Space, vary: Sequence[str], settings: Mapping[str, Any]) -> Space:
-    """``space`` without the parts that it fixes itself where the user varies them, or where what the user sets leaves
-    them without an effect.
-    """
-
-    def idle(key: str) -> bool:
-        found = ((wanted, settings.get(need)) for need, wanted in PARTS[key].needs)
-        return any(value is not None and value not in wanted for wanted, value in found)
-
-    gone = [key for key in PARTS if key in space.fixed and (key in vary or idle(key))]
-    return replace(space, fixed={key: value for key, value in space.fixed.items() if key not in gone})
-
-
 def with_parts(space: Space, names: Sequence[str]) -> Space:
     """``space`` with further parameters, each drawn only where it has an effect.
 
@@ -145,7 +132,7 @@ def _shares_nothing(space: Space) -> bool:
 def nothing_shared(space: Space) -> str:
     """Why in all of a space in which the tasks' weights have no effect that is so."""
     frozen = max(int(value) for value in space.values_of("frozen_blocks", DEFAULTS["frozen_blocks"]))
-    where = "with all 5 blocks frozen" if frozen == 5 else f"with landmarks found from frozen block {frozen}"
+    where = "with all 5 blocks frozen" if frozen == 5 else f"with landmarks found from frozen block {frozen} (landmark_head=heatmap)"
     return f"{where} the tasks share nothing that is trained"
 
 

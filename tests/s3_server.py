@@ -41,7 +41,7 @@ def s3_server() -> Iterator[str]:
             except OSError:
                 assert time.monotonic() < deadline, "the S3 server does not start"
                 time.sleep(0.1)
-        urllib.request.urlopen(urllib.request.Request(f"{place}/bucket", method="PUT"), timeout=5).close()
+        urllib.request.urlopen(urllib.request.Request(f"{place}/bucket", method="PUT"), timeout=60).close()
         yield f"s3://bucket?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
     finally:
         server.terminate()

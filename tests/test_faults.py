@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -69,12 +69,12 @@ def small_disk(folder, megabytes):
 def fill(path, leave=0):
     """A file of somebody else takes what room there is, but for ``leave`` bytes."""
     with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"0" * 4096)
-        except OSError:
-            if leave:
-                file.truncate(max(0, file.tell() - leave))
+        for piece in (MB, 4096):  # the large ones soon, before what goes on meanwhile has ended
+            with suppress(OSError):
+                while True:
+                    file.write(b"0" * piece)
+        if leave:
+            file.truncate(max(0, file.tell() - leave))
 
 
 def changed(**variables):

@@ -277,7 +277,7 @@ def test_a_run_that_another_process_works_on_is_left_alone(run: RunFolder, cache
 @pytest.mark.slow
 def test_long_work_says_something_every_few_seconds(run: RunFolder, cache: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("tune.progress.Progress.__init__.__defaults__", (0.05,))
-    monkeypatch.setattr(core.bench, "inference_ms", lambda *_: time.sleep(0.3) or 300.0)
+    monkeypatch.setattr(core.bench, "inference_ms", lambda *_: time.sleep(3) or 3000.0)
     assert script(run.path, "--cache", cache) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("gender: timing one face; 0:") for line in lines) >= 2

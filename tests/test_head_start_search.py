@@ -31,7 +31,7 @@ def test_a_killed_search_that_knew_earlier_runs_goes_on_without_them_as_an_undis
     driver = Running(words, tmp_path / "said")
     driver.until(lambda: epochs_of(tmp_path / "cut") >= 4)
     driver.kill()
-    assert epochs_of(tmp_path / "cut") < 10
+    assert not (tmp_path / "cut/winners.csv").exists()
     shutil.rmtree(tmp_path / "first")
     resumed = run(command(tmp_path, cache, "--resume", "cut", "--workers", "1"))
     assert resumed.returncode == 0, resumed.stderr

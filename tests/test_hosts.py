@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from desk import TINY, Desk, documented, fetched, on_host, only
 from hosts import Network, missing_for_hosts, network
+from run_there import waited
 
 pytestmark = [
     pytest.mark.slow,
@@ -59,7 +60,8 @@ def test_every_documented_command_works_on_hosts_of_ones_own(hosts: Network, des
     assert len(pd.read_csv(hosts.shared / "runs" / "gender" / "trials.csv")) == 6
 
     desk.keep_open(only(commands, "ray exec"))
-    assert "multitask/trial-0005" in json.loads(fetched("http://127.0.0.1:6006/data/runs")[1])
+    # It answers before it has read the runs.
+    waited(lambda: "multitask/trial-0005" in json.loads(fetched("http://127.0.0.1:6006/data/runs")[1]), seconds=60)
 
     assert "report" in desk.shell(only(commands, "ray submit", having="final_test.py"))
     desk.shell(f"{only(commands, 'mkdir')} && {only(commands, 'ray rsync-down')}")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 from run_there import begun, hasten, waited
@@ -216,6 +217,7 @@ def test_a_driver_learns_that_its_run_was_taken_over(place, tmp_path, monkeypatc
     def loses_it():
         with storage.held(run, print):
             monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
+            monkeypatch.setattr(lease, "SETTLE_SECONDS", 1.0)  # no sign of life may be under way for longer
             monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
             taken = ExitStack()
 
@@ -235,27 +237,38 @@ def test_a_driver_learns_that_its_run_was_taken_over(place, tmp_path, monkeypatc
     assert other.run("a").mirror.read("trials.csv") is None
 
 
+FILE = Path(__file__)
+"""Nothing can be read or written below a file."""
+
+
+def points_to(link, target):
+    """From one moment to the next, so that nobody finds that there is nothing."""
+    link.with_name("next").symlink_to(target)
+    link.with_name("next").replace(link)
+
+
 def test_storage_that_is_away_is_told_while_it_lasts_and_copied_to_afterwards(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "there").symlink_to(tmp_path / "disk")
     storage, run = begun(f"file://{tmp_path}/there", tmp_path / "one")
     with storage.held(run, print):
-        (tmp_path / "there").rename(tmp_path / "moved")
-        (tmp_path / "there").touch()  # nothing can be written below a file
+        points_to(tmp_path / "there", FILE)
         waited(lambda: "storage away since" in run.trouble)
         (run.path / "trials.csv").write_text("kept here\n")
-        (tmp_path / "there").unlink()
-        (tmp_path / "moved").rename(tmp_path / "there")
+        points_to(tmp_path / "there", tmp_path / "disk")
         waited(lambda: not run.trouble)
     assert (tmp_path / "there" / "a" / "trials.csv").read_text() == "kept here\n"
 
 
 def test_storage_that_stays_away_is_an_error_that_says_where_everything_is(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "there").symlink_to(tmp_path / "disk")
     storage, run = begun(f"file://{tmp_path}/there", tmp_path / "one")
     monkeypatch.setattr(core.storage, "Patience", partial(Patience, seconds=0.3))
 
     def lose_storage():
         with storage.held(run, print):
-            (tmp_path / "there").rename(tmp_path / "moved")
-            (tmp_path / "there").touch()
+            points_to(tmp_path / "there", FILE)
 
     with pytest.raises(UserError, match=rf"everything is in {run.path}, and --resume a --storage .* copies it"):
         lose_storage()

@@ -26,8 +26,6 @@ TRIALS = [
     (MULTI | {"lr": 3e-4}, [0.7], "stopped"),
     (ADAM, [0.1], "failed"),
 ]
-PLAIN = plan_of(settings={"flip": False})
-"""Without what joint does of its own accord and the other spaces do not."""
 
 
 @pytest.fixture
@@ -58,7 +56,7 @@ def test_no_more_leaders_than_trials(known):
 
 
 def test_a_trial_outside_the_new_space_is_left_out(known):
-    found, _ = known(plan_of("multitask", settings={"lambda1": 2.0}), PLAIN)
+    found, _ = known(plan_of("multitask", settings={"lambda1": 2.0}))
     assert found.leaders == [
         {key: value for key, value in (MULTI | {"lr": 3e-4}).items() if key not in ("architecture", "lambda1")}
     ]
@@ -74,25 +72,21 @@ def test_trials_with_other_fixed_settings_are_of_no_use(known, settings):
 
 
 def test_a_setting_that_does_nothing_in_a_trial_does_not_keep_it_out(known):
-    found, _ = known(plan_of("gender", settings={"d_k": 64, "lambda1": 3.0}), PLAIN)
+    found, _ = known(plan_of("gender", settings={"d_k": 64, "lambda1": 3.0}))
     assert len(found.earlier) == 2
 
 
 def test_lambdas_do_nothing_where_no_trained_weight_is_shared(known):
-    found, _ = known(plan_of("multitask", settings={"lambda1": 3.0, "frozen_blocks": 5}), PLAIN)
+    found, _ = known(plan_of("multitask", settings={"lambda1": 3.0, "frozen_blocks": 5}))
     assert len(found.earlier) == 2
 
 
-def test_a_search_that_mirrors_faces_of_its_own_accord_leads_one_that_does_not_and_the_other_way_round(known, tmp_path):
-    found, said = known(plan_of("multitask"))
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_leaders_lead_also_where_one_of_two_searches_mirrors_faces_of_its_own_accord(known, mirrored):
+    found, said = known(plan_of("gender", settings={"flip": mirrored}), plan_of(settings={"flip": not mirrored}))
     assert len(found.leaders) == 1
     assert not found.earlier
     assert said[-1].endswith("scores of 2 are not comparable (other flip)")
-    shutil.rmtree(tmp_path / "runs")
-    gender = [({key: ADAM[key] for key in ("optimizer", "lr")}, [0.5], "stopped")]
-    found, said = known(plan_of(), plan_of("gender"), gender)
-    assert found.leaders == [ADAM]
-    assert not found.earlier
 
 
 def test_a_setting_that_the_earlier_search_had_fixed_may_vary_now(known):

@@ -18,7 +18,10 @@ from benchmarks.face_folder import write_face_folder
 from core.faces import load_drawn_faces
 
 SMALL = ["--trials", "4", "--epochs", "3", "--retrain-epochs", "2", "--retrain-seeds", "2"]
-SEEDED = ["--space", "multitask", "--seed", "5", *COMMON, *SMALL, "--trials", "8"]
+SEEDED = ["--space", "multitask", "--seed", "5", *COMMON, *SMALL, "--trials", "8", "--grace", "3"]
+"""No trial is stopped: a trial whose worker is killed before it begins comes after the others, and who is stopped would
+depend on that.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +117,8 @@ def test_the_same_seed_gives_the_same_trials_though_a_worker_and_then_the_driver
     assert victims
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
-    search.until(lambda: epochs_of(folder) >= 6)
-    assert victims != workers_below(search.process.pid)
+    search.until(lambda: epochs_of(folder) >= 6 and set(workers_below(search.process.pid)) - set(victims))
     search.kill()
-    assert epochs_of(folder) < epochs_of(whole)
     assert not (folder / "winners.csv").exists()
     resumed = run(command(tmp_path, cache, "--resume", "killed", "--workers", "1"))
     assert resumed.returncode == 0, resumed.stderr

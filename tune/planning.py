@@ -8,11 +8,12 @@ from core.errors import UserError
 from core.names import PARETO, Architecture
 from core.preparation import check_weights_place
 from search_spaces.catalogue import find_space
-from search_spaces.parts import DEFAULTS, WEIGHING, nothing_shared, with_parts, without_idle_weights, without_own
+from search_spaces.joint import JOINT, helpful_settings
+from search_spaces.parts import DEFAULTS, WEIGHING, nothing_shared, with_parts, without_idle_weights
 from search_spaces.space import Space
 from tune.options import picked_profile
 from tune.plan import Plan, grid_options
-from tune.profile import Profile, parse_settings, settled_space
+from tune.profile import PROFILES, Profile, parse_settings, settled_space
 from tune.study import Sampler
 from tune.two_goals import two_goal_options
 
@@ -23,13 +24,14 @@ LOSS_KEYS = ("landmark_loss", "smooth_l1_beta", "huber_delta", "wing_w", "wing_e
 def searched_space(
     space: Space, profile: Profile, settings: Mapping[str, Any], vary: Sequence[str], grid: bool = False
 ) -> tuple[Space, list[str]]:
-    """What a search goes through: ``space`` settled, with the parts that the user wants to ``vary``, and without the
-    tasks' weights where they cannot matter; and lines that say so. A ``grid`` keeps its rows.
+    """What a search goes through: ``space`` settled, ``joint`` with what helps, with the parts that the user wants to
+    ``vary``, and without the tasks' weights where they cannot matter; and lines that say so. A ``grid`` keeps its rows.
 
     Raises:
         UserError: as of :func:`search_spaces.parts.with_parts`.
     """
-    whole = with_parts(settled_space(without_own(space, vary, settings), profile, settings), vary)
+    helpful = helpful_settings({**PROFILES[profile], **settings}, vary) if space == JOINT else {}
+    whole = with_parts(settled_space(space, profile, {**helpful, **settings}), vary)
     if grid or whole.cells:
         return whole, []
     found = without_idle_weights(whole)
