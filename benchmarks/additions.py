@@ -9,8 +9,8 @@ its own best learning rate, found with a seed of its own on the first folds (--r
 better (--patience), on every fold of train and validation with several seeds: means over seeds of means over folds, and
 how much lower errors are than those of what it is compared with, with 95 % intervals over seeds and faces, one at a
 time: of twenty of which none brings anything, one may look as if it did. What was trained is kept in --work and not
-trained again, so that two processes may share it (--only). Appends to benchmarks/results/additions.csv, but not where
-only some were asked for.
+trained again, so that two processes may share it (--only). Appends to benchmarks/results/additions.csv; what --only
+asks for, where --record is given too.
 """
 
 import argparse
@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--rate-folds", type=int, default=2, metavar="N", help="(default: the first %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=default_cache() / "additions", metavar="DIR")
+    parser.add_argument("--record", action="store_true", help="also of --only, once all its processes have ended")
     parser.add_argument("--quick", action="store_true", help="one seed, one rate, 2 folds and 2 epochs; not recorded")
     given = parser.parse_args()
     if given.quick:
@@ -73,7 +74,7 @@ def main() -> None:
     seeds = f"{given.seeds} seed{'s' if given.seeds > 1 else ''}"
     print(f"\n{given.blocks} frozen blocks, heads {given.head_width} wide, {given.folds} folds, {seeds}")
     print(text_table(rows, columns))
-    if not given.quick and not given.only:
+    if not given.quick and (given.record or not given.only):
         append_rows(RESULTS / "additions.csv", rows)
 
 
