@@ -185,6 +185,7 @@ def config_from_flat(values: Mapping[str, Any]) -> Config:
 
 SHARING = ("weight_decay", "frozen_blocks", "landmark_head", "heatmap_block")
 """The settings on which it depends whether tasks learn apart."""
+_SHARING_DEFAULTS = {key: Config().flat()[key] for key in SHARING}
 
 
 def learns_apart(settings: Mapping[str, Any]) -> bool:
@@ -196,6 +197,3 @@ def learns_apart(settings: Mapping[str, Any]) -> bool:
     """
     decay, frozen, head, block = (settings.get(key, default) for key, default in _SHARING_DEFAULTS.items())
     return bool(decay == 0.0 and frozen >= (block if head == LandmarkHead.HEATMAP else 5))
-
-
-_SHARING_DEFAULTS = {key: Config().flat()[key] for key in SHARING}
