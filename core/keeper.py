@@ -55,10 +55,11 @@ class Keeper:
             if exists and self.mirror.read(self.run.search.name) is not None:
                 self._forget()  # what was made here is nobody's run; the lease stays whoever's it is
                 raise UserError(exists)
-            ours = self._take()
+            before, ours = self._take()
             there = self.mirror.read(self.run.search.name) is not None
             if there and not ours:
-                self._forget()  # another machine has worked on it since, or made it
+                # Another machine has worked on it since, or made it; or nobody knows, if the lease was removed.
+                self._forget(certain=bool(before))
             if there and exists:
                 self.lease.release()
                 raise UserError(exists)
@@ -67,6 +68,7 @@ class Keeper:
                 # Before the copying: what it leaves undone if it is cut off, the next time does.
                 write_text(self.run.path / OWNER, self.lease.identity)
                 write_text(self.run.path / AHEAD, "")
+                self.mirror.tidy()
                 # Predictions may be half-way ones, and final ones of the same size be taken for them: fetched later.
                 self.mirror.pull(
                     wanted=lambda name: name != LEASE and not name.endswith((CHECKPOINT, PREDICTIONS)), whole=ours
@@ -77,15 +79,15 @@ class Keeper:
                 raise
         self.copying.start()
 
-    def _take(self) -> bool:
-        """Take the lease; whether the working copy goes on where the last holder of it was."""
+    def _take(self) -> tuple[str, bool]:
+        """Take the lease; who held it last, and whether the working copy goes on where that one was."""
         owner = self.run.path / OWNER
         ours = owner.read_text().split() if owner.is_file() else []
         if self.lease.holder().get("identity") in ours:
             # If this attempt is cut off once the lease says that it is ours, the next one must know that, too.
             write_text(owner, "\n".join([*ours, self.lease.identity]))
-        # After a lease that names nobody, as one that a user removed, what we have is as good as any.
-        return self.lease.take() in [*ours, *([""] if ours else [])]
+        before = self.lease.take()
+        return before, before in ours
 
     def end(self, patience: Patience | None) -> None:
         """Bring both in step for the last time and let others have the run.
@@ -129,12 +131,17 @@ class Keeper:
             self.mirror.lost = f"{self.mirror.url}: another process has taken this run over"
         return not self.mirror.lost
 
-    def _forget(self) -> None:
-        """Begin anew with what is there. What may never have been copied is kept, and where is said."""
-        ahead = self.mirror.unlike() if (self.run.path / AHEAD).is_file() else []
+    def _forget(self, certain: bool = True) -> None:
+        """Begin anew with what is there. What may never have been copied is kept, and where is said.
+
+        Args:
+            certain: whether it is known that all was copied, unless the last time ended before it was.
+        """
+        ahead = self.mirror.unlike() if not certain or (self.run.path / AHEAD).is_file() else []
         if ahead:
             aside = self.run.path / f"{ASIDE}-{time.strftime('%Y%m%d-%H%M%S')}"
-            self.say(f"{self.mirror.url}: another machine has worked on it; what this one had not copied is in {aside}")
+            why = "another machine may have worked on it"
+            self.say(f"{self.mirror.url}: {why}; what this one may not have copied is in {aside}")
             for name in ahead:
                 (aside / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.run.path / name).rename(aside / name)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from core.remote import Remote, storage_errors
+from core.remote import PARTIAL, Remote, storage_errors
 
 CHUNK = 8 * 2**20
 LAST = ("config.json", "measured.json", "report.html")
@@ -111,13 +111,25 @@ class Mirror:
     @storage_errors()
     def names(self) -> list[str]:
         """Files that are there."""
-        return [self.there.name_of(info) for info in self.there.files("")]
+        return [name for name in map(self.there.name_of, self.there.files("")) if not _hidden(name)]
+
+    @storage_errors()
+    def tidy(self) -> None:
+        """Remove what copies that were cut off have left there, for whoever alone works on it."""
+        for name in map(self.there.name_of, self.there.files("")):
+            if _hidden(name) and name.endswith(PARTIAL):
+                self.there.remove(name)
 
     @storage_errors()
     def unlike(self) -> list[str]:
-        """Files here that are not there, or of another size there."""
+        """Files here that are not there, or others there; large ones are compared by their size alone."""
         there = {self.there.name_of(info): info.size for info in self.there.files("")}
-        return [name for name, stamp in self._here().items() if there.get(name) != stamp.size]
+
+        def differs(name: str, size: int) -> bool:
+            small = size <= CHUNK and there.get(name) == size
+            return self.read(name) != (self.local / name).read_bytes() if small else there.get(name) != size
+
+        return [name for name, stamp in self._here().items() if differs(name, stamp.size)]
 
     def read(self, name: str) -> bytes | None:
         """The content of a file there; None if there is none."""

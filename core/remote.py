@@ -12,6 +12,8 @@ from core.errors import UserError
 from core.patience import first_line
 from core.urls import open_url
 
+PARTIAL = ".partial"
+
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
@@ -107,7 +109,7 @@ class Remote:
                 yield stream
             return
         folder, _, base = target.rpartition("/")
-        beside = f"{folder}/.{base}.{os.getpid()}-{threading.get_ident()}.partial"
+        beside = f"{folder}/.{base}.{os.getpid()}-{threading.get_ident()}{PARTIAL}"
         try:
             with self._opened(beside) as stream:
                 yield stream

@@ -66,7 +66,10 @@ def helpful_settings(settings: Mapping[str, Any], vary: Sequence[str]) -> dict[s
         vary: parts that the user varies.
     """
     found: dict[str, Any] = {}
+    weighs = any(key in vary or key in settings for key in WEIGHING)  # which heatmaps of a frozen block leave no effect
     for key, part in HELPFUL.items():
+        if weighs and part.needs[:2] == _ROOM:
+            continue
         known = {**settings, **found}
         fits = all(known[need] in values for need, values in part.needs if need in known)
         if fits and key not in vary and key not in settings:

@@ -132,7 +132,8 @@ def _shares_nothing(space: Space) -> bool:
 def nothing_shared(space: Space) -> str:
     """Why in all of a space in which the tasks' weights have no effect that is so."""
     frozen = max(int(value) for value in space.values_of("frozen_blocks", DEFAULTS["frozen_blocks"]))
-    where = "with all 5 blocks frozen" if frozen == 5 else f"with landmarks found from frozen block {frozen} (landmark_head=heatmap)"
+    heatmap = f"with landmarks found from frozen block {frozen} (landmark_head=heatmap)"
+    where = "with all 5 blocks frozen" if frozen == 5 else heatmap
     return f"{where} the tasks share nothing that is trained"
 
 

@@ -84,7 +84,9 @@ def test_what_a_machine_had_not_copied_before_another_went_on_is_set_aside(place
     (aside,) = run.path.glob(".set-aside-*")
     assert [path.name for path in aside.iterdir()] == ["curves.csv"]
     assert (aside / "curves.csv").read_text() == "not copied yet\n"
-    assert said == [f"{run.mirror.url}: another machine has worked on it; what this one had not copied is in {aside}"]
+    assert said == [
+        f"{run.mirror.url}: another machine may have worked on it; what this one may not have copied is in {aside}"
+    ]
     with other.held(other.run("a"), print):
         pass
     with storage.held(storage.run("a"), said.append):  # all was copied: nothing is set aside
@@ -92,14 +94,31 @@ def test_what_a_machine_had_not_copied_before_another_went_on_is_set_aside(place
     assert len(said) == 1
 
 
-def test_a_lease_that_a_user_removed_costs_nothing_that_was_not_copied(place, tmp_path):
+def test_a_lease_that_a_user_removed_costs_nothing_here_or_there(place, tmp_path):
     storage, run = begun(place, tmp_path / "one")
     with storage.held(run, print):
-        pass
+        (run.path / "curves.csv").write_text("one\n")
+    other = Storage(place, tmp_path / "two")
+    with other.held(other.run("a"), print):
+        (other.run("a").path / "curves.csv").write_text("two\n")
     (run.path / "curves.csv").write_text("not copied yet\n")
     run.mirror.remove(lease.LEASE)
     with storage.held(storage.run("a"), print):
-        assert run.mirror.read("curves.csv") == b"not copied yet\n"
+        assert (run.path / "curves.csv").read_text() == "two\n"
+    assert run.mirror.read("curves.csv") == b"two\n"
+    assert (next(run.path.glob(".set-aside-*")) / "curves.csv").read_text() == "not copied yet\n"
+
+
+def test_what_a_killed_process_left_half_written_there_is_removed(tmp_path):
+    storage, run = begun(f"file://{tmp_path}/there", tmp_path / "one")
+    with storage.held(run, print):
+        pass
+    half = tmp_path / "there/a/winners/.weights.1-2.partial"
+    half.parent.mkdir()
+    half.write_text("ha")
+    assert not [name for name in run.mirror.names() if "weights" in name]
+    with storage.held(storage.run("a"), print):
+        assert not half.exists()
 
 
 def test_signs_of_life_go_on_until_all_is_copied_and_the_lease_is_left_after_that(place, tmp_path, monkeypatch):

@@ -253,7 +253,7 @@ def test_where_no_trained_weight_is_shared_the_tasks_weights_are_not_searched(na
         (Profile.FAST, {"frozen_blocks": 3, "landmark_head": "heatmap", "heatmap_block": 4}, [], True),
     ):
         space, told = searched_space(SPACES[name], profile, settings, vary)
-        assert bool(told) != searched
+        assert any("not searched" in line for line in told) != searched
         assert (weights <= set(space.parameters)) == searched, (profile, settings)
         assert searched or {space.fixed[key] for key in weights} == {1.0}
     with pytest.raises(UserError, match=r"--vary loss_weighting: .*the tasks share nothing that is trained"):
@@ -271,7 +271,7 @@ def test_a_grid_of_the_paper_keeps_its_rows_and_a_user_his_weights():
 @pytest.mark.parametrize("settings", [{"loss_weighting": "uncertainty"}, {"architecture": "gender"}])
 def test_weights_that_go_for_another_reason_are_not_explained_by_frozen_blocks(settings):
     for profile in Profile:
-        assert searched_space(SPACES["joint"], profile, settings, [])[1] == []
+        assert "not searched" not in " ".join(searched_space(SPACES["joint"], profile, settings, [])[1])
 
 
 @pytest.mark.parametrize("optimizer", list(Optimizer))

@@ -144,7 +144,7 @@ def check_unseen(name: str, record: Mapping[str, Any], identity: Mapping[str, An
 
 def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
     """The trials that a new search can use: their parameters are in its space, and its fixed settings are theirs, but
-    for those that a profile sets (frozen blocks, width of heads, start of landmarks) or ``joint`` (mirrored faces).
+    for those that a profile sets (frozen blocks, width of heads, start of landmarks) or ``joint`` (what helps).
 
     Their scores are those of the new search's objective, which curves hold whatever the earlier one was.
     """

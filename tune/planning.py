@@ -30,13 +30,15 @@ def searched_space(
     Raises:
         UserError: as of :func:`search_spaces.parts.with_parts`.
     """
-    helpful = helpful_settings({**PROFILES[profile], **settings}, vary) if space == JOINT else {}
+    helpful = helpful_settings({**PROFILES[profile], **settings}, vary) if space is JOINT else {}
     whole = with_parts(settled_space(space, profile, {**helpful, **settings}), vary)
+    words = " ".join(f"{key}={value}" for key, value in helpful.items())
+    told = [f"joint has what helps: {words} (--set or --vary otherwise)"] if helpful else []
     if grid or whole.cells:
-        return whole, []
+        return whole, told
     found = without_idle_weights(whole)
     left = [key for key in whole.parameters if key not in found.parameters]
-    return found, [f"{' and '.join(left)} are not searched: {nothing_shared(found)}"] if left else []
+    return found, [*told, *([f"{' and '.join(left)} are not searched: {nothing_shared(found)}"] if left else [])]
 
 
 def new_plan(
