@@ -42,11 +42,14 @@ JOINT = Space(
 
 @dataclass(frozen=True)
 class Helpful:
-    """A part beyond the paper that lowered errors by more than chance (``benchmarks/results/additions.csv``)."""
+    """A part beyond the paper that lowered the relative error or the NME by more than chance.
+
+    Measured for models of both tasks with 5 frozen blocks, heatmaps with 4 (``benchmarks/results/additions.csv``).
+    """
 
     value: Value
     needs: tuple[tuple[str, tuple[Value, ...]], ...] = ()
-    """Settings, and the values with which it was measured."""
+    """Settings, and the values with which it is taken."""
 
 
 _ROOM = (("architecture", _WITH_LANDMARKS), ("frozen_blocks", (4,)))

@@ -16,7 +16,7 @@ from scripts.search import parser
 from search_spaces.catalogue import SPACES
 from search_spaces.joint import matters
 from search_spaces.parameter import Choice, Float, ends_of
-from search_spaces.parts import DEFAULTS, PARTS, with_parts
+from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import Space, space_from_json
 from tune.materials import uses_imagenets_head
 from tune.plan import Plan
@@ -86,22 +86,6 @@ def test_in_joint_each_part_is_drawn_only_for_models_in_which_it_has_an_effect()
         for key in ("lambda1", "lambda2"):
             assert (key in config) == (len(tasks) == 2 and config["loss_weighting"] != "uncertainty")
         assert "dropout" in config
-
-
-def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_the_last_word():
-    measured = pd.read_csv(real_search.ROOT / "benchmarks/results/additions.csv").set_index("addition")
-    for name, key, value in (("mirrored", "flip", True), ("self-attention, unit RMS", "attention", "self_rms")):
-        assert measured.loc[name, "gain_pct_min"].min() > 0
-        for settings, vary, expected in (
-            ({}, [], (value,)),
-            ({key: DEFAULTS[key]}, [], (DEFAULTS[key],)),
-            ({}, [key], PARTS[key].parameter.values),
-        ):
-            space, _ = searched_space(SPACES["joint"], Profile.FAST, settings, vary)
-            assert space.values_of(key, "") == expected
-    assert "attention" not in searched_space(SPACES["joint"], Profile.FAST, {"architecture": "gender"}, [])[0].fixed
-    with pytest.raises(UserError, match="--vary flip: is fixed to True"):
-        searched_space(SPACES["joint"], Profile.FAST, {"flip": True}, ["flip"])
 
 
 def test_sizes_of_self_attention_vary_without_its_kind_wherever_there_is_attention():

@@ -1,0 +1,46 @@
+"""What ``joint`` has by default of the parts beyond the paper."""
+
+import pandas as pd
+import pytest
+from real_search import ROOT
+
+from core.errors import UserError
+from search_spaces.catalogue import SPACES
+from search_spaces.parts import DEFAULTS, PARTS
+from tune.planning import searched_space
+from tune.profile import Profile
+
+
+def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_the_last_word():
+    measured = pd.read_csv(ROOT / "benchmarks/results/additions.csv").set_index(["addition", "frozen_blocks"])
+    for name, blocks, key, value in (
+        ("mirrored", 5, "flip", True),
+        ("self-attention, unit RMS", 5, "attention", "self_rms"),
+        ("heatmap of block 4", 4, "landmark_head", "heatmap"),
+        ("heatmap of block 4", 4, "heatmap_block", 4),
+    ):
+        assert measured.loc[(name, blocks), "gain_nme_pct_min"].min() > 0
+        frozen = {"frozen_blocks": blocks}
+        for settings, vary, expected in (
+            ({}, [], (value,)),
+            ({key: DEFAULTS[key]}, [], (DEFAULTS[key],)),
+            ({}, [key], PARTS[key].parameter.values),
+        ):
+            space, _ = searched_space(SPACES["joint"], Profile.FAST, {**frozen, **settings}, vary)
+            assert space.values_of(key, "") == expected
+    for settings, vary in (({"lambda2": 2.0}, []), ({}, ["loss_weighting"])):
+        space, _ = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4, **settings}, vary)
+        assert "landmark_head" not in space.fixed
+    assert "attention" not in searched_space(SPACES["joint"], Profile.FAST, {"architecture": "gender"}, [])[0].fixed
+    with pytest.raises(UserError, match="--vary flip: is fixed to True"):
+        searched_space(SPACES["joint"], Profile.FAST, {"flip": True}, ["flip"])
+
+
+def test_joint_says_what_it_has_by_default_and_no_other_space_has_it():
+    told = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4, "flip": False}, [])[1]
+    helps = "attention=self_rms landmark_head=heatmap heatmap_block=4"
+    assert told[0] == f"joint has what helps: {helps} (--set or --vary otherwise)"
+    for name in set(SPACES) - {"joint"}:
+        space, told = searched_space(SPACES[name], Profile.FAST, {}, [])
+        assert not {"flip", "attention", "landmark_head"} & set(space.fixed)
+        assert not any("what helps" in line for line in told)
