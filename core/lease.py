@@ -38,14 +38,14 @@ class Lease:
         Raises:
             OSError: the storage cannot be reached.
         """
-        for look in range(LOOKS):
+        for _ in range(LOOKS):
             content = self.mirror.read(LEASE)
             if content is None:
                 break
             try:
                 found = parse_json(content.decode())
-            except ValueError:  # in a folder another process may be writing it just now; else nobody of us wrote it
-                time.sleep(LOOK_SECONDS * (look + 1 < LOOKS))
+            except ValueError:  # another process may be writing it just now; else nobody of us wrote it
+                time.sleep(LOOK_SECONDS)
                 continue
             return found if isinstance(found, dict) else {}
         return {}

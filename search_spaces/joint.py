@@ -50,14 +50,16 @@ class Helpful:
     value: Value
     needs: tuple[tuple[str, tuple[Value, ...]], ...] = ()
     """Settings, and the values with which it is taken."""
+    unless: tuple[str, ...] = ()
+    """Settings that it would leave without an effect: whoever sets or varies one of them does without it."""
 
 
 _ROOM = (("architecture", _WITH_LANDMARKS), ("frozen_blocks", (4,)))
 HELPFUL = {
     "flip": Helpful(True),
     "attention": Helpful(str(AttentionKind.SELF_RMS), (("architecture", (str(Architecture.ATTENTION),)),)),
-    "landmark_head": Helpful(str(LandmarkHead.HEATMAP), _ROOM),
-    "heatmap_block": Helpful(4, (*_ROOM, ("landmark_head", (str(LandmarkHead.HEATMAP),)))),
+    "landmark_head": Helpful(str(LandmarkHead.HEATMAP), _ROOM, WEIGHING),
+    "heatmap_block": Helpful(4, (*_ROOM, ("landmark_head", (str(LandmarkHead.HEATMAP),))), WEIGHING),
 }
 
 
@@ -69,13 +71,11 @@ def helpful_settings(settings: Mapping[str, Any], vary: Sequence[str]) -> dict[s
         vary: parts that the user varies.
     """
     found: dict[str, Any] = {}
-    weighs = any(key in vary or key in settings for key in WEIGHING)  # which heatmaps of a frozen block leave no effect
+    asked = {*settings, *vary}
     for key, part in HELPFUL.items():
-        if weighs and part.needs[:2] == _ROOM:
-            continue
         known = {**settings, **found}
         fits = all(known[need] in values for need, values in part.needs if need in known)
-        if fits and key not in vary and key not in settings:
+        if fits and asked.isdisjoint([key, *part.unless]):
             found[key] = part.value
     return found
 
