@@ -66,12 +66,10 @@ class KnowingChooser:
 
     def ask(self) -> Recorded:
         """The configuration of the next trial."""
-        picked = self.head_start.pick(len(self.told), JOINT, self.seed, lambda: self.judge.forgotten is None)
-        if picked is None:
-            self.origin = None
-            return self.inner.ask()
-        self.origin, parameters = picked
-        return self.inner.nearest(parameters)
+        holds = self.judge.forgotten is None
+        self.origin, parameters = self.head_start.pick(len(self.told), JOINT, self.seed, lambda: holds)
+        # A kind that is given alone need not be kept to: here all have a prior, and are drawn evenly.
+        return self.inner.ask() if self.origin is None else self.inner.nearest(parameters)
 
     def tell(self, recorded: Recorded, seen: Sequence[float], finished: bool) -> None:
         """What came of it."""

@@ -64,6 +64,7 @@ lambdas, and goes on the same way.
 """
 
 
+HEAD = "landmark_head"
 WEIGHING = ("lambda1", "lambda2", "loss_weighting")
 """What weighs the tasks against each other."""
 
@@ -123,9 +124,10 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
     return replace(space, parameters=parameters, conditions=conditions)
 
 
-def _shares_nothing(space: Space) -> bool:
-    """Whether that is so in all of a space, all that is fixed already in it."""
-    combinations = itertools.product(*(space.values_of(key, DEFAULTS[key]) for key in SHARING))
+def _shares_nothing(space: Space, given: Mapping[str, Value] | None = None) -> bool:
+    """Whether that is so in all of a space, all that is fixed already in it; or in the part with these values."""
+    values_of = {key: space.values_of(key, DEFAULTS[key]) for key in SHARING}
+    combinations = itertools.product(*(values_of | {key: (value,) for key, value in (given or {}).items()}).values())
     return all(learns_apart(dict(zip(SHARING, values, strict=True))) for values in combinations)
 
 
@@ -138,8 +140,20 @@ def nothing_shared(space: Space) -> str:
 
 
 def without_idle_weights(space: Space) -> Space:
-    """``space`` without lambda1 and lambda2 as parameters where they would have no effect in any of its trials."""
-    idle = [key for key in WEIGHING if key in space.parameters]
-    if not idle or not _shares_nothing(space):
+    """``space`` without lambda1, lambda2 and ``loss_weighting`` as parameters where they would have no effect in any of
+    its trials; and, where all are of one kind of model, with them only for landmark heads with which they have one."""
+    weights = [key for key in WEIGHING if key in space.parameters]
+    if not weights:
         return space
-    return space.with_fixed({key: DEFAULTS[key] for key in idle})
+    if _shares_nothing(space):
+        return space.with_fixed({key: DEFAULTS[key] for key in weights})
+    heads = space.values_of(HEAD, DEFAULTS[HEAD])
+    sharing = tuple(head for head in heads if not _shares_nothing(space, {HEAD: head}))
+    if sharing == heads:
+        return space
+    parameters, conditions = dict(space.parameters), dict(space.conditions)
+    for key in sorted(weights, key=lambda key: key in ONLY_WITH):  # last those that depend on another
+        parameters[key] = parameters.pop(key)  # after the head
+        if key not in conditions or len(space.values_of(conditions[key].parent, "")) == 1:
+            conditions[key] = Condition(HEAD, sharing)
+    return replace(space, parameters=parameters, conditions=conditions)

@@ -252,6 +252,18 @@ def test_a_grid_of_the_paper_keeps_its_rows_and_a_user_his_weights():
     assert new_plan({"sampler": "grid"}, space, {}, 0.0)[0].trials == 4
 
 
+@pytest.mark.parametrize(("name", "vary"), [("multitask", []), ("joint", []), ("multitask", ["loss_weighting"])])
+def test_weights_are_drawn_only_with_the_landmark_head_that_shares_a_trained_block(name, vary):
+    settings = {"architecture": "multitask", "frozen_blocks": 4, "heatmap_block": 4}
+    space, _ = searched_space(SPACES[name], Profile.FAST, settings, ["landmark_head", *vary])
+    trials = [drawn(space, seed) for seed in range(100)]
+    for config in trials:
+        given = config.get("loss_weighting", "fixed") != "uncertainty"
+        assert ("lambda1" in config) == ("lambda2" in config) == (config["landmark_head"] == "regression" and given)
+        assert ("loss_weighting" in config) == bool(vary and config["landmark_head"] == "regression")
+    assert any("lambda1" in config for config in trials)
+
+
 @pytest.mark.parametrize("settings", [{"loss_weighting": "uncertainty"}, {"architecture": "gender"}])
 def test_weights_that_go_for_another_reason_are_not_explained_by_frozen_blocks(settings):
     for profile in Profile:

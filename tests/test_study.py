@@ -180,6 +180,22 @@ def test_drawing_a_trial_does_not_look_through_all_others(tmp_path, monkeypatch)
     assert not looked
 
 
+def test_tpe_keeps_away_from_where_trials_diverge(tmp_path):
+    """The higher the rate the better, up to a cliff behind which nothing can be trained."""
+    cliff, behind = 2e-4, {}
+    for reason in ("DivergedError: loss or score not finite in epoch 1", "OSError: no space left on device"):
+        study = Study(tmp_path / reason[:3], SPACES["gender"], Sampler.TPE, 0)
+        rates = []
+        for _ in range(60):
+            number, parameters = study.ask()
+            rates.append(parameters["lr"])
+            lost = parameters["lr"] > cliff
+            cost = None if lost else -math.log(parameters["lr"])
+            study.tell(number, "failed" if lost else "finished", cost, 2, reason if lost else "")
+        behind[reason[:3]] = sum(rate > cliff for rate in rates[20:])
+    assert behind["Div"] < behind["OSE"] / 2
+
+
 def test_a_trial_is_written_once_when_drawn_and_once_when_it_ends(tmp_path, monkeypatch):
     writings = []
     true = JournalFileBackend.append_logs

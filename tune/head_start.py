@@ -20,6 +20,7 @@ from search_spaces.prior import draw_around, trust
 from search_spaces.space import Space
 
 LEADER, OF_PRIOR = "leader", "prior"
+KIND = "architecture"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Earlier:
     """The objective by epoch, as a number to minimise; not more epochs than a new trial may have."""
     status: str
     """``finished`` if it had as many, else ``stopped``."""
+    same_rungs: bool = True
+    """Whether its search stopped trials after the same epochs. Where another had stopped some before, a rung of the new
+    search would see the better ones alone."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class HeadStart:
 
     def pick(
         self, number: int, space: Space, seed: int, holds: Callable[[], bool]
-    ) -> tuple[str, dict[str, Any]] | None:
-        """Where the parameters of a trial come from, and what they are; None if the sampler is to draw them.
+    ) -> tuple[str | None, dict[str, Any]]:
+        """Where the parameters of a trial come from, and what they are; None and those that are given if the sampler is
+        to draw the others.
 
         Args:
             seed: of the search.
@@ -56,19 +61,20 @@ class HeadStart:
             return LEADER, self.leaders[number]
         random = np.random.default_rng(derived_seed(seed, 0, number, 1))
         if not self.prior or random.random() >= trust(number - len(self.leaders)):
-            return None
-        kinds = space.values_of("architecture", "")
+            return None, {}
+        kinds = space.values_of(KIND, "")
         kind = str(kinds[random.integers(len(kinds))])  # of all, so that no kind gets more trials for having a prior
         if kind not in self.prior or not holds():
-            return None
+            return None, {KIND: kind} if KIND in space.parameters else {}
         return OF_PRIOR, draw_around(space, kind, self.prior[kind], random)
 
     def past(self, aim: Objective) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-        """Parameters and metrics by epoch of the earlier trials, for ASHA's rungs."""
+        """Parameters and metrics by epoch of the earlier trials that were stopped by such rungs, for ASHA's."""
         sign = -1.0 if aim.higher_is_better else 1.0
         return [
             (one.parameters, [{"epoch": epoch, aim.name: sign * cost} for epoch, cost in enumerate(one.costs, 1)])
             for one in self.earlier
+            if one.same_rungs
         ]
 
     def write(self, path: Path) -> None:
@@ -99,7 +105,7 @@ def _check(found: HeadStart, space: Space) -> None:
             raise UserError(f"a trial has other parameters than space {space.name} gives")
         _check_values(parameters, space)
     for one in found.earlier:
-        ended = one.status in ("finished", "stopped")
+        ended = one.status in ("finished", "stopped") and isinstance(one.same_rungs, bool)
         if not ended or not one.costs or not all(is_number(cost) and math.isfinite(cost) for cost in one.costs):
             raise UserError(f"a trial must have finite costs and have finished or been stopped, got {shown(one)}")
     for kind, centre in found.prior.items():

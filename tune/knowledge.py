@@ -1,6 +1,5 @@
 """From earlier runs and a prior to the head start of a search: what of them fits, and what their scores are worth."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +68,7 @@ class Knowledge:
         self.prior: dict[str, dict[str, Any]] = {}
 
     def fresh_seed(self, asked: int | None, say: Say) -> dict[str, int]:
-        """The option of a seed that no run has which is learned from: the first that is free; none where one is asked.
+        """The option of a seed that no run has which is learned from, higher than all; none where one is asked.
 
         With the seed of an earlier run a random search would draw its trials again.
 
@@ -81,7 +80,8 @@ class Knowledge:
             raise UserError(f"--seed {asked}: {taken[asked]} has it too, and its trials would be drawn again")
         if asked is not None or not taken:
             return {}
-        seed = next(number for number in itertools.count(Plan.seed) if number not in taken)
+        # Not one of the gaps: what is learned from may itself have learned from a search with that seed.
+        seed = max(taken) + 1
         say(f"seed {seed}, because what is learned from has others")
         return {"seed": seed}
 
@@ -116,16 +116,18 @@ class Knowledge:
         leaders = leaders_of([self.fitting[i] for i in order], self.trials)
         earlier = [one.trial for one, other in zip(self.fitting, differs, strict=True) if not other]
         if self.runs:
-            say(self._told(len(leaders), len(earlier), sorted(frozenset().union(*differs))))
+            say(self._told(len(leaders), earlier, sorted(frozenset().union(*differs))))
         return HeadStart(leaders, earlier, self.prior)
 
-    def _told(self, leaders: int, comparable: int, differs: Sequence[str]) -> str:
+    def _told(self, leaders: int, earlier: Sequence[Earlier], differs: Sequence[str]) -> str:
         count, used = sum(run.count for run in self.runs), len(self.fitting)
         told = f"warm start from {self._names()}: {used} of {count} trials are used, {count - used} left out; "
         told += f"the first {leaders} new ones are their leaders" if leaders > 1 else "the first new one is the leader"
-        if not differs:
-            return told
-        return told + f"; scores of {used - comparable} are not comparable (other {', '.join(differs)})"
+        if differs:
+            told += f"; scores of {used - len(earlier)} are not comparable (other {', '.join(differs)})"
+        if off := sum(not one.same_rungs for one in earlier):
+            told += f"; {off} do not count for early stopping (other --grace or --reduction)"
+        return told
 
     def _names(self) -> str:
         return ", ".join(run.name for run in self.runs)
@@ -149,6 +151,7 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
     Their scores are those of the new search's objective, which curves hold whatever the earlier one was.
     """
     space, aim = plan.search_space(), plan.aim()
+    same_rungs = (run.plan.grace, run.plan.reduction) == (plan.grace, plan.reduction)
     found = []
     for trial in run.trials:
         parameters = parameters_in(space, trial.config)
@@ -167,7 +170,8 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
             decays = config["lr_schedule"] != Schedule.CONSTANT
             differs |= {"epochs"} if decays and run.plan.epochs != plan.epochs else set()
             kind, status = config["architecture"], "finished" if len(costs) >= plan.epochs else "stopped"
-            found.append(Fitting(Earlier(parameters, costs, status), kind, frozenset(differs), run.record))
+            earlier = Earlier(parameters, costs, status, same_rungs)
+            found.append(Fitting(earlier, kind, frozenset(differs), run.record))
     return found
 
 

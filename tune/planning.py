@@ -14,7 +14,7 @@ from search_spaces.space import Space
 from tune.options import picked_profile
 from tune.plan import Plan, grid_options
 from tune.profile import PROFILES, Profile, parse_settings, settled_space
-from tune.study import Sampler
+from tune.study import TPE_STARTS, Sampler
 from tune.two_goals import two_goal_options
 
 LOSS_KEYS = ("landmark_loss", "smooth_l1_beta", "huber_delta", "wing_w", "wing_epsilon", *WEIGHING)
@@ -65,6 +65,10 @@ def new_plan(
         options = grid_options(settled, options)
     plan = Plan(space=settled.to_json(), profile=profile, **options)
     check_loss(plan)
+    kinds = len(plan.architectures())
+    if plan.sampler is Sampler.TPE and plan.trials < 2 * TPE_STARTS * kinds and not given.get("warm_start"):
+        each = f"each of the {kinds} kinds of model" if kinds > 1 else "all"
+        told.append(f"tpe draws the first {TPE_STARTS} trials of {each} at random; of {plan.trials} it learns little")
     return plan, [reason, *told]
 
 

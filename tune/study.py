@@ -8,21 +8,25 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import TrialState
 
 from core.pareto import Point
 from core.patience import HASTE, Patience
 from core.seeds import derived_seed
+from core.session import DivergedError
 from search_spaces.grid import grid_of
-from search_spaces.parameter import Choice, Int, Parameter
 from search_spaces.space import Space
-from tune.head_start import OF_PRIOR, HeadStart
+from tune.head_start import KIND, OF_PRIOR, HeadStart
 from tune.journal import COSTS, ORIGIN, OwnStorage, PatientBackend, check_trials, mend, reading
 from tune.judge import Judge, Seen
-from tune.taught import KIND, taught_draw
+from tune.suggestion import distribution, suggest
+from tune.taught import taught_draw
 
 STUDY_NAME = "tandem"
+TPE_STARTS = 10
+"""Trials of a kind of model that TPE draws at random before it learns from any."""
 
 
 class Sampler(StrEnum):
@@ -37,7 +41,9 @@ def build_sampler(kind: Sampler, seed: int) -> optuna.samplers.BaseSampler:
     """Optuna's sampler; TPE models parameters jointly and counts running trials as bad ones (constant liar)."""
     if kind is Sampler.RANDOM:
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    return optuna.samplers.TPESampler(
+        n_startup_trials=TPE_STARTS, seed=seed, multivariate=True, group=True, constant_liar=True
+    )
 
 
 def _fixed_sampler(parameters: dict[str, Any]) -> optuna.samplers.BaseSampler:
@@ -120,20 +126,24 @@ class Study:
             self.study.sampler = _fixed_sampler(cell)
             return None
         self.study.sampler = build_sampler(self.sampler, derived_seed(self.seed, 0, number))
-        picked = self.head_start.pick(number, self.space, self.seed, lambda: recorded == OF_PRIOR or self._holds())
-        if picked is not None:
-            self.study.sampler = _fixed_sampler(picked[1])
-            return picked[0]
-        if self.sampler is Sampler.TPE and (self.head_start.earlier or KIND in self.space.parameters):
-            self.study.sampler = _fixed_sampler(self._taught(number))
-        return None
+        origin, given = self.head_start.pick(
+            number, self.space, self.seed, lambda: recorded == OF_PRIOR or self._holds()
+        )
+        if origin is not None:
+            self.study.sampler = _fixed_sampler(given)
+        elif self.sampler is Sampler.TPE and (self.head_start.earlier or KIND in self.space.parameters):
+            self.study.sampler = _fixed_sampler(self._taught(number, given.get(KIND)))
+        elif given:
+            self.study.sampler = optuna.samplers.PartialFixedSampler(given, self.study.sampler)
+        return origin
 
-    def _taught(self, number: int) -> dict[str, Any]:
+    def _taught(self, number: int, kind: str | None) -> dict[str, Any]:
         """What the sampler draws for a trial once it has seen, by kind of model, earlier runs' trials and its own."""
         seen = [self._foreign(e.parameters, e.status, min(e.costs), len(e.costs)) for e in self.head_start.earlier]
         seen += [trial for trial in self.study.get_trials(deepcopy=False) if trial.number < number]
-        draw = derived_seed(self.seed, 0, number, 2)
-        return taught_draw(self.space, self.study.sampler, seen, draw, _suggest, self.two_goals)
+        kinds, random = self.space.values_of(KIND, ""), np.random.default_rng(derived_seed(self.seed, 0, number, 2))
+        drawn = str(kinds[random.integers(len(kinds))])  # each kind as often
+        return taught_draw(self.space, self.study.sampler, seen, kind or drawn, self.two_goals)
 
     def _holds(self) -> bool:
         return self.judged().forgotten is None
@@ -147,7 +157,7 @@ class Study:
         return self.judge
 
     def _draw(self, trial: optuna.trial.Trial) -> dict[str, Any]:
-        return self.space.draw(lambda key, parameter: _suggest(trial, key, parameter))
+        return self.space.draw(lambda key, parameter: suggest(trial, key, parameter))
 
     def ended(self) -> dict[int, tuple[str, str]]:
         """Status and reason of every trial that ended, by number."""
@@ -181,7 +191,7 @@ class Study:
             state=TrialState.FAIL if cost is None else states[status],
             value=cost if status == "finished" else None,
             params=dict(parameters),
-            distributions={key: _distribution(self.space.parameters[key]) for key in parameters},
+            distributions={key: distribution(self.space.parameters[key]) for key in parameters},
             user_attrs={"status": status, "reason": ""},
             intermediate_values={} if cost is None else {epochs: cost},
         )
@@ -208,7 +218,9 @@ class Study:
             if self.head_start.prior:
                 trial.set_user_attr(COSTS, list(costs))
             if cost is None:
-                self.study.tell(trial, state=TrialState.FAIL)
+                # Of a failed one TPE learns nothing; one that diverged is worse than all others, as if stopped at once.
+                diverged = reason.startswith(DivergedError.__name__) and not self.two_goals
+                self.study.tell(trial, state=TrialState.PRUNED if diverged else TrialState.FAIL)
                 return
             if isinstance(cost, tuple):
                 self.study.tell(trial, cost)
@@ -222,21 +234,3 @@ class Study:
     def _reopened(self, number: int) -> optuna.trial.Trial:
         """The only handle on a trial that an earlier process drew."""
         return optuna.trial.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
-
-
-def _suggest(trial: optuna.trial.Trial, key: str, parameter: Parameter) -> Any:
-    """Optuna's form of a parameter; its bounds are inclusive, as ours are."""
-    if isinstance(parameter, Choice):
-        return trial.suggest_categorical(key, parameter.values)
-    if isinstance(parameter, Int):
-        return trial.suggest_int(key, parameter.low, parameter.high, log=parameter.log)
-    return trial.suggest_float(key, parameter.low, parameter.high, log=parameter.log)
-
-
-def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
-    """Optuna's form of a parameter outside a trial."""
-    if isinstance(parameter, Choice):
-        return optuna.distributions.CategoricalDistribution(parameter.values)
-    if isinstance(parameter, Int):
-        return optuna.distributions.IntDistribution(parameter.low, parameter.high, log=parameter.log)
-    return optuna.distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log)

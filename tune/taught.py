@@ -1,17 +1,16 @@
 """A draw by a sampler that learns each kind of model from trials of its own kind."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import optuna
 
 from core.names import TASKS, Architecture, Task
-from search_spaces.parameter import Parameter
 from search_spaces.space import Space
+from tune.head_start import KIND
+from tune.suggestion import suggest
 
-KIND = "architecture"
 GOAL_OF = {Task.GENDER: 0, Task.LANDMARKS: 1}
 """Where a task's cost stands among both of ``core.names.GOALS``."""
 
@@ -20,20 +19,18 @@ def taught_draw(
     space: Space,
     sampler: optuna.samplers.BaseSampler,
     seen: Sequence[optuna.trial.FrozenTrial],
-    seed: int,
-    suggest: Callable[[optuna.trial.Trial, str, Parameter], Any],
+    kind: str,
     two_goals: bool = False,
 ) -> dict[str, Any]:
     """Parameters that a fresh ``sampler`` draws after it has ``seen`` these trials.
 
-    Each kind of model is drawn as often, and from what trials of its own kind have shown, as ASHA compares them: in one
-    pool, the more there is to learn from, the sooner only the kind with the least error would be drawn.
+    It learns from what trials of its own kind have shown, as ASHA compares them: in one pool, the more there is to
+    learn from, the sooner only the kind with the least error would be drawn.
 
     Args:
+        kind: of model that the trial is to be of.
         two_goals: whether ``seen`` have two costs each. Models of one task are then drawn by the cost of that task.
     """
-    kinds = space.values_of(KIND, "")
-    kind = str(kinds[np.random.default_rng(seed).integers(len(kinds))])
     costs = [GOAL_OF[task] for task in TASKS[Architecture(kind)]] if two_goals else [0]
     study = optuna.create_study(sampler=sampler, directions=["minimize"] * len(costs))
     study.add_trials([_as_seen(trial, costs) for trial in seen if trial.params.get(KIND, kind) == kind])
