@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.process import now
 from core.names import RELATIVE_ERROR
-from tune.cluster import Workers
+from tune.machine import Workers
 from tune.recorded_curves import METRIC_COLUMNS
 from tune.recorder import Recorder
 from tune.trainable import SearchTrial, Workload

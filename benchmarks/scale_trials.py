@@ -21,8 +21,9 @@ from core.names import Precision
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
 from tune.board import Board
-from tune.cluster import Workers, start_ray
+from tune.cluster import start_ray
 from tune.ledger import Ledger
+from tune.machine import Workers
 from tune.plan import Plan
 from tune.profile import Profile, settled_space
 from tune.search import Search

@@ -12,7 +12,8 @@ from benchmarks.table import Row, medians
 from core.preparation import RANDOM
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
-from tune.cluster import Workers, start_ray
+from tune.cluster import start_ray
+from tune.machine import Workers
 from tune.materials import Materials, Place
 from tune.plan import Plan
 from tune.profile import Profile, settled_space

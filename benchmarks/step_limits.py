@@ -42,10 +42,15 @@ def measured_limits(device: torch.device, precisions: Iterable[Precision]) -> Li
     """The best of some runs each: other work on the machine can only slow one."""
     size, count = SIZE[device.type], COPIED_BYTES[device.type] // 4
     macs = {precision: size**3 / _best_product(size, precision, device) for precision in precisions}
+    copy = _best_copy(count, device)
+    torch.cuda.empty_cache()  # for the measurements, which run in other processes
+    return Limits(macs, 2 * 4 * count / copy)
+
+
+def _best_copy(count: int, device: torch.device) -> float:
     source = torch.ones(count, device=device)
     target = torch.empty_like(source)
-    copy = min(seconds_of(lambda: target.copy_(source), device) for _ in range(RUNS))
-    return Limits(macs, 2 * 4 * count / copy)
+    return min(seconds_of(lambda: target.copy_(source), device) for _ in range(RUNS))
 
 
 def _best_product(size: int, precision: Precision, device: torch.device) -> float:

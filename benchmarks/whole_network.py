@@ -20,7 +20,7 @@ from benchmarks.material import RESULTS, add_material_options, load_material
 from benchmarks.process import in_fresh_process
 from benchmarks.record import append_rows
 from core.config import config_from_flat
-from core.device import device_at_hand
+from core.device import device_at_hand, make_repeatable
 from core.errors import run_script
 from core.names import Architecture, Precision
 from core.session import Session
@@ -50,6 +50,7 @@ def main() -> None:
 def measured(given: argparse.Namespace, model: str, precision: str) -> dict[str, Any]:
     """Train one model and say what it cost."""
     device = device_at_hand()
+    make_repeatable(device)  # as trials
     torch.set_num_threads(os.cpu_count() or 1)
     material = load_material(given, [], Precision(precision), device)
     train, validation = material.examples(0)

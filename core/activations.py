@@ -20,6 +20,7 @@ from core.atomic import new_array, new_folder
 from core.device import make_repeatable
 from core.errors import UserError
 from core.names import Precision
+from core.patience import first_line
 from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
 
@@ -116,8 +117,20 @@ def check_room(wanted: Sequence[FrozenActivations]) -> None:
         )
 
 
-@torch.inference_mode()
 def _extract(wanted: FrozenActivations, path: Path, progress: Progress | None) -> None:
+    try:
+        _extract_on(wanted, path, progress)
+    except RuntimeError as error:
+        if wanted.device.type != "cuda":
+            raise
+        told = f"the GPU failed while activations were computed ({first_line(error)})"
+        raise UserError(f"{told}; CUDA_VISIBLE_DEVICES chooses another one") from None
+    finally:
+        torch.cuda.empty_cache()  # for the trials, which run in other processes; nothing happens where there is no GPU
+
+
+@torch.inference_mode()
+def _extract_on(wanted: FrozenActivations, path: Path, progress: Progress | None) -> None:
     features = vgg16_features("cpu")
     features.load_state_dict(wanted.weights.features)
     device, rows = wanted.device, wanted.rows

@@ -4,6 +4,8 @@ import json
 import platform
 import re
 import time
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,40 @@ RUNS = 10
 
 
 def device_at_hand() -> torch.device:
-    """A GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """A GPU if there is one that torch can compute on."""
+    return torch.device("cuda" if torch.cuda.is_available() and not trouble_with_gpus() else "cpu")
 
 
 def cpu_name() -> str:
     """The processor's name, as far as it can be had."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may lack it
     return str(capabilities.get("cpu_name") or platform.processor() or platform.machine())
+
+
+def runs_on(capability: tuple[int, int], codes: Sequence[str]) -> bool:
+    """Whether a GPU of this compute capability can run code that was built for these (``sm_80``: this generation from
+    8.0 on; ``compute_90``: any from 9.0 on).
+    """
+    built = [(kind, divmod(int(digits), 10)) for kind, digits in re.findall(r"(sm|compute)_(\d+)", " ".join(codes))]
+    return any(code <= capability and (kind == "compute" or code[0] == capability[0]) for kind, code in built)
+
+
+def trouble_with_gpus() -> str:
+    """Why torch cannot compute on GPUs that are there, in a line; empty if it can, or there are none.
+
+    Nothing is computed, since that would take memory of a GPU, and all of one that admits a single process.
+    """
+    if not torch.cuda.device_count():  # by the driver's word
+        return ""
+    if not torch.cuda.is_available():
+        return f"torch cannot use the driver (too old for CUDA {torch.version.cuda}, or of another kind)"
+    codes = torch.cuda.get_arch_list()
+    for index in range(torch.cuda.device_count()):
+        capability = torch.cuda.get_device_capability(index)
+        if not runs_on(capability, codes):
+            name = f"{torch.cuda.get_device_name(index)} ({'.'.join(map(str, capability))})"
+            return f"this torch has no code for {name}; CUDA_VISIBLE_DEVICES can leave it out"
+    return ""
 
 
 def device_name(device: torch.device) -> str:
@@ -83,7 +111,11 @@ def make_repeatable(device: torch.device) -> None:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.allow_tf32 = False
+        with warnings.catch_warnings():
+            # Some versions recommend newer switches; after those, torch's own readers of these would fail.
+            warnings.simplefilter("ignore", UserWarning)
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cuda.enable_flash_sdp(False)
         torch.backends.cuda.enable_mem_efficient_sdp(False)
         torch.backends.cuda.enable_cudnn_sdp(False)

@@ -58,6 +58,9 @@ def as_tensor(array: NDArray[np.generic]) -> Tensor:
     return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
 
 
+COPIED = 1024  # faces at a time to a device
+
+
 class BatchSource:
     """Batches of one part of the split on one device.
 
@@ -73,7 +76,17 @@ class BatchSource:
         self.gender = torch.from_numpy(examples.gender.copy()).to(device)
         self.resident: Tensor | None = None
         if device.type == "cuda" and self._bytes() <= torch.cuda.mem_get_info(device)[0] // (4 * beside):
-            self.resident = as_tensor(examples.inputs[examples.rows]).to(device)
+            self.resident = self._copied()
+
+    def _copied(self) -> Tensor:
+        """The whole part on the device, brought there a piece at a time: the host never holds it."""
+        examples = self.examples
+        kind = as_tensor(examples.inputs[examples.rows[:0]])
+        copy = torch.empty((len(examples), *kind.shape[1:]), dtype=kind.dtype, device=self.device)
+        for start in range(0, len(examples), COPIED):
+            piece = slice(start, start + COPIED)
+            copy[piece] = as_tensor(examples.inputs[examples.rows[piece]]).to(self.device)
+        return copy
 
     def _bytes(self) -> int:
         return int(self.examples.inputs[:1].nbytes) * len(self.examples)

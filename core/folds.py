@@ -60,6 +60,7 @@ class FoldedSession:
         parts: train and validation of each fold.
         seed: fold k's session has the seed that follows from it and k.
         epochs: as of a session.
+        beside: how many of these share the device.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class FoldedSession:
         seed: int,
         device: torch.device,
         epochs: int | None = None,
+        beside: int = 1,
     ) -> None:
         self.sessions = [
-            Session(config, *pair, weights, derived_seed(seed, FOLDS, k), device, len(parts), epochs)
+            Session(config, *pair, weights, derived_seed(seed, FOLDS, k), device, beside * len(parts), epochs)
             for k, pair in enumerate(parts)
         ]
 

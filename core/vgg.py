@@ -1,5 +1,6 @@
 """Torchvision's VGG-16 convolutions, cut into the five blocks that can be frozen one after another."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -32,8 +33,14 @@ def block_output_shape(blocks: int) -> tuple[int, int, int]:
     return channels, side, side
 
 
+def _by_channel(values: Sequence[float], images: Tensor) -> Tensor:
+    """A constant (3, 1, 1) beside the images, filled in there: a copy would make a GPU wait, and cannot be captured in
+    a graph of its kernels.
+    """
+    return torch.cat([images.new_full((1, 1, 1), value, dtype=torch.float32) for value in values])
+
+
 def normalised(images: Tensor) -> Tensor:
     """uint8 faces (B, 3, H, W) as float32 with ImageNet's mean and standard deviation per channel (II.C)."""
-    mean = images.new_tensor(_IMAGENET_MEAN, dtype=torch.float32)[:, None, None]
-    std = images.new_tensor(_IMAGENET_STD, dtype=torch.float32)[:, None, None]
+    mean, std = (_by_channel(values, images) for values in (_IMAGENET_MEAN, _IMAGENET_STD))
     return images.to(torch.float32).div_(255).sub_(mean).div_(std)

@@ -18,7 +18,9 @@ from core.config import Config, config_from_flat
 from core.errors import UserError
 from core.json_text import read_json
 from core.models import FaceModel, unlearned
-from core.names import MEAN_FACE, Architecture
+from core.names import CROP, MEAN_FACE, Architecture, Precision
+from core.patience import first_line
+from core.prediction import IMAGE_BATCH
 from core.preparation import Reporter
 from core.run_folder import RunFolder
 from core.weights import Weights, weights_from_file
@@ -181,17 +183,33 @@ def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.de
     return model.to(device).eval()
 
 
-def check_weights(winners: Sequence[Winner], backbone: Weights, report: Reporter) -> None:
-    """Load every model once and let it go: one that cannot be loaded must not cost an opening of the test split.
+def check_weights(winners: Sequence[Winner], backbone: Weights, device: torch.device, report: Reporter) -> None:
+    """Load every model once, let it look at black faces, and let it go: what cannot be loaded, or not be used on the
+    device, must not cost an opening of the test split.
 
     Raises:
-        UserError: a seed's weights are missing, damaged or of another model.
+        UserError: a seed's weights are missing, damaged or of another model, or the device fails.
     """
     folders = [(winner, folder) for winner in winners for folder in winner.folders]
     progress = report("checking the winners' weights")
+    count = IMAGE_BATCH if device.type == "cuda" else 1  # a GPU must have room for as many as the test shows it at once
     for done, (winner, folder) in enumerate(folders, 1):
-        load_model(backbone, winner, folder, torch.device("cpu"))
+        try:
+            model = load_model(backbone, winner, folder, device)
+            if folder is winner.folders[0]:
+                look_at(model, torch.zeros((count, 3, CROP, CROP), dtype=torch.uint8, device=device), winner.config)
+        except RuntimeError as error:
+            without = "; CUDA_VISIBLE_DEVICES= (empty) tests on the CPU" if device.type == "cuda" else ""
+            raise UserError(f"{folder}: cannot be used on the {device.type} ({first_line(error)}){without}") from None
         progress(done, len(folders))
+
+
+@torch.inference_mode()
+def look_at(model: FaceModel, images: Tensor, config: Config) -> None:
+    """Let a model see uint8 faces (B, 3, 224, 224) in its own precision, whatever it says."""
+    bf16 = config.training.precision is Precision.BF16
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        model(model.frozen_features(images))
 
 
 def read_learned(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -86,9 +86,9 @@ def main() -> None:
         front = read_front(run, search) if search["plan"].get("objective") == PARETO else None
         doing = Doing()
         with Progress(doing.line):
-            check_weights(winners, backbone, doing)
             device = device_at_hand()
             make_repeatable(device)  # as in training
+            check_weights(winners, backbone, device, doing)
             Patience(say)(lambda: run.fetch(run.test.name), run.path)
             # What a test that was cut off has predicted, before anybody saw a score, is as good as new.
             kept = None if (run.test / REPORT).is_file() else kept_test(run.test, winners, len(split.test))

@@ -20,8 +20,9 @@ from core.errors import UserError, run_script
 from core.names import Precision
 from core.preparation import check_weights_place
 from core.run_folder import RunFolder
-from tune.cluster import plan_workers, start_ray
+from tune.cluster import start_ray
 from tune.forecast import print_forecast
+from tune.machine import plan_workers
 from tune.materials import Materials, Place
 from tune.nodes import check_nodes
 from tune.options import (

@@ -22,10 +22,11 @@ from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
 from search_spaces.parts import PARTS
 from tune.branches import KIND
-from tune.cluster import Machine, plan_workers, start_ray
+from tune.cluster import start_ray
 from tune.front import draw_front, front_sentences
 from tune.importance import write_importance
 from tune.knowledge import PAPER, Knowledge
+from tune.machine import Machine, plan_workers
 from tune.materials import Materials
 from tune.nodes import check_nodes
 from tune.options import (

@@ -26,6 +26,12 @@ settings.register_profile("tandem", deadline=None, derandomize=True)  # the same
 settings.load_profile("tandem")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that need no GPU do without where there is one, as they do where there is none: only ``-m gpu`` sees it."""
+    if "gpu" not in config.option.markexpr.replace("not gpu", ""):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(scope="session")
 def weights() -> Weights:
     """Small random filters, so that activations stay finite; nothing here depends on what they are."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tune.cluster import Machine
+from tune.machine import Machine, Node
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -43,6 +43,6 @@ def in_process(name: str, *words: object) -> Done:
 def without_ray(name: str, *words: object) -> Done:
     """The same on a machine of two cores where Ray has started, though none is: for what is refused after that."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tune.cluster.start_ray", lambda *_: Machine(cores=2, gpus=0, node_cores=2))
+        patch.setattr("tune.cluster.start_ray", lambda *_: Machine((Node(2, 0),)))
         patch.setattr("tune.nodes.check_nodes", lambda *_: None)
         return in_process(name, *words)

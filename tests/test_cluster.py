@@ -9,7 +9,8 @@ import pytest
 import ray
 
 from core.errors import UserError
-from tune.cluster import Growth, Machine, Workers, find_address, plan_workers, read_growth, start_ray
+from tune.cluster import find_address, start_ray
+from tune.machine import Growth, Machine, Node, Workers, plan_workers, read_growth
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,23 +28,30 @@ def test_a_cluster_that_turns_us_away_is_one_line(monkeypatch):
 @pytest.mark.parametrize(
     ("asked", "machine", "expected"),
     [
-        ((None, None), Machine(2, 0, 2), Workers(1, 2, 0)),
-        ((None, None), Machine(16, 0, 16), Workers(4, 4, 0)),
-        ((None, None), Machine(16, 2, 16), Workers(2, 8, 1)),
-        ((4, 0.5), Machine(16, 2, 16), Workers(4, 4, 0.5)),
-        ((1, None), Machine(32, 0, 8), Workers(1, 8, 0)),
-        ((None, None), Machine(6, 0, 2, cluster=True, nodes=3), Workers(3, 2, 0)),
-        ((None, None), Machine(64, 0, 32, cluster=True, nodes=2), Workers(16, 4, 0)),
+        ((None, None), [(2, 0)], Workers(1, 2, 0)),
+        ((None, None), [(16, 0)], Workers(4, 4, 0)),
+        ((None, None), [(16, 2)], Workers(2, 8, 1)),
+        ((4, 0.5), [(16, 2)], Workers(4, 4, 0.5)),
+        ((None, 0.4), [(16, 2)], Workers(4, 4, 0.4)),
+        ((None, 0.6), [(16, 4)], Workers(4, 4, 0.6)),  # a trial has its part of one GPU
+        ((1, None), [(8, 0)] * 4, Workers(1, 8, 0)),
+        ((None, None), [(2, 0)] * 3, Workers(3, 2, 0)),
+        ((None, None), [(32, 0)] * 2, Workers(16, 4, 0)),
+        ((None, None), [(64, 0), (8, 1)], Workers(1, 8, 1)),  # the 64 cores are not where the GPU is
+        ((None, None), [(16, 4), (16, 1)], Workers(5, 4, 1)),
+        ((None, None), [(2, 4), (16, 1)], Workers(3, 1, 1)),
+        ((None, 2.0), [(8, 2), (8, 1)], Workers(1, 8, 2)),
+        ((3, None), [(5, 0), (5, 0)], Workers(3, 2, 0)),
     ],
 )
-def test_workers_share_the_cores_and_never_ask_for_more_than_a_node_has(asked, machine, expected):
-    assert plan_workers(*asked, machine) == expected
+def test_workers_share_the_cores_and_each_has_room_on_a_node(asked, machine, expected):
+    assert plan_workers(*asked, Machine(tuple(Node(*node) for node in machine))) == expected
 
 
 @pytest.mark.parametrize("asked", [(0, None), (3, None), (None, 1.0), (None, float("nan")), (None, -1.0)])
 def test_workers_that_cannot_be_had_are_refused(asked):
     with pytest.raises(UserError, match=r"--workers|--gpus-per-trial"):
-        plan_workers(*asked, Machine(2, 0, 2))
+        plan_workers(*asked, Machine((Node(2, 0),)))
 
 
 LISTENERS = """
@@ -132,8 +140,8 @@ def test_a_growing_cluster_counts_as_what_it_may_grow_to(tmp_path):
     }
     path.write_text(json.dumps({"available_node_types": types, "head_node_type": "head", "max_workers": 4}))
     growth = read_growth(path)
-    assert growth == Growth(least_nodes=2, cores=32, gpus=4.0, node_cores=8, nodes=4)
-    assert growth.machine(Machine(1, 0, 1)) == Machine(32, 4.0, 8, cluster=True, nodes=4)
+    assert growth == Growth(least_nodes=2, nodes=(Node(8, 1.0),) * 4)
+    assert growth.machine(Machine((Node(1, 0),))) == Machine((Node(8, 1.0),) * 4, cluster=True)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"max_workers": 1}', '{"available_node_types": 3}'])
@@ -166,12 +174,16 @@ run_script(main)
 """
 
 
+def without(name):
+    return {key: value for key, value in os.environ.items() if key != name}
+
+
 @pytest.mark.slow
 @pytest.mark.cluster
 def test_a_driver_without_a_gpu_asks_a_worker_that_has_one_for_its_precision():
     done = subprocess.run(
         [sys.executable, "-c", ASKING], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=without("CUDA_VISIBLE_DEVICES") | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stdout.splitlines()[:2] == ["asking a worker which precision suits its GPU", "is bf16"]
     assert done.returncode == 2

@@ -6,6 +6,7 @@ import torch
 from core import device
 from core.device import WORTHWHILE, best_precision
 from core.names import Precision
+from tune.cluster import usable_gpus
 
 CPU = torch.device("cpu")
 
@@ -37,3 +38,49 @@ def test_the_measurement_is_the_time_in_float32_over_that_in_bfloat16(monkeypatc
 
     monkeypatch.setattr(device.time, "perf_counter", clock)
     assert device.bf16_speedup() == pytest.approx(4)
+
+
+BUILT = ["sm_75", "sm_80", "sm_90", "compute_120"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "runs"),
+    [
+        ((7, 0), False),
+        ((7, 5), True),
+        ((8, 6), True),
+        ((9, 0), True),
+        ((10, 0), False),
+        ((12, 0), True),
+        ((12, 1), True),
+    ],
+)
+def test_a_gpu_runs_code_of_its_generation_and_what_is_built_for_later_ones(capability, runs):
+    assert device.runs_on(capability, BUILT) is runs
+
+
+def a_gpu(monkeypatch, available, capability):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: BUILT)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla V100")
+
+
+@pytest.mark.parametrize(
+    ("available", "capability", "trouble", "used"),
+    [
+        (True, (9, 0), "", 1),
+        (True, (7, 0), "this torch has no code for Tesla V100 (7.0)", 0),
+        (False, (9, 0), "torch cannot use the driver", 0),
+    ],
+)
+def test_a_gpu_that_torch_cannot_compute_on_is_not_used_and_the_reason_is_said(
+    monkeypatch, available, capability, trouble, used
+):
+    a_gpu(monkeypatch, available, capability)
+    said = []
+    assert usable_gpus(said.append) == used
+    assert device.device_at_hand().type == ("cuda" if used else "cpu")
+    assert len(said) == 1 - used
+    assert all(line.startswith(f"note: trials have no GPU: {trouble}") for line in said)

@@ -260,6 +260,17 @@ def test_what_is_wrong_is_one_line_and_does_not_count_as_an_opening(
     assert not run.test.exists()
 
 
+def test_a_device_that_fails_is_found_before_the_test_split_is_opened(run: RunFolder, cache: Path, monkeypatch, capsys):
+    def fails(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nMore about it")
+
+    monkeypatch.setattr("core.winner.look_at", fails)
+    assert script(run.path, "--cache", cache) == 2
+    (error,) = capsys.readouterr().err.strip().splitlines()
+    assert "seed-0: cannot be used on the cpu (CUDA out of memory. Tried to allocate 20.00 MiB.)" in error
+    assert not run.test.exists()
+
+
 def test_a_run_that_another_process_works_on_is_left_alone(run: RunFolder, cache: Path, capsys) -> None:
     holder = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
     words = [sys.executable, "-c", holder, str(run.path / ".lock")]

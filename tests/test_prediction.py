@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -74,3 +76,13 @@ def test_the_loss_of_one_task_has_no_lambda(task: str) -> None:
 def test_every_landmark_loss_of_right_landmarks_is_0(kind: LandmarkLoss) -> None:
     loss = model_loss(tiny(landmark_loss=kind).training)
     assert prediction_loss(Predictions(landmarks=TRUTH.landmarks), TRUTH, loss) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_part_that_is_brought_to_its_device_a_piece_at_a_time_is_the_part(monkeypatch, dtype: type) -> None:
+    monkeypatch.setattr("core.examples.COPIED", 7)
+    whole = source(dtype, 20)
+    part = BatchSource(replace(whole.examples, rows=whole.examples.rows[::-1]), torch.device("cpu"))
+    expected = part.gather(np.arange(20)).inputs
+    assert torch.equal(part._copied(), expected)
+    assert part._copied().dtype == expected.dtype

@@ -1,8 +1,11 @@
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from ray import cloudpickle
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from core.patience import AwayError
 from core.retraining import Objective
@@ -27,10 +30,12 @@ def recorder(tmp_path):
     return Recorder(ledger, Study(tmp_path / "journal", SPACES["gender"], Sampler.RANDOM, 0), NoBoard(), 3)
 
 
-def drawn(recorder, error="ActorDiedError"):
+def drawn(recorder, error=None):
+    """A trial whose worker died, or failed with an error, as Ray leaves it."""
     number, parameters = recorder.study.ask()
-    failure = type(error, (Exception,), {})("why")
-    return SimpleNamespace(config={"number": number, "parameters": parameters}, get_error=lambda: failure)
+    path = recorder.study.journal.with_name(f"error-{number}.pkl")
+    path.write_bytes(cloudpickle.dumps(RayTaskError("train", "a trace", error) if error else ActorDiedError()))
+    return SimpleNamespace(config={"number": number, "parameters": parameters}, pickled_error_file=str(path))
 
 
 def epoch(number):
@@ -50,11 +55,20 @@ def test_a_trial_lost_before_it_began_stays_open_a_few_times(recorder):
 
 
 def test_a_trial_that_ran_and_lost_its_worker_too_often_fails_with_the_reason(recorder):
-    trial = drawn(recorder, error="RuntimeError")
+    trial = drawn(recorder, RuntimeError("CUDA error: no kernel image\nCUDA kernel errors might be reported late"))
     recorder.on_trial_start(0, [], trial)
     recorder.on_trial_error(0, [], trial)
     assert recorder.ledger.entries[0].status is Status.FAILED
-    assert recorder.ledger.entries[0].reason == "RuntimeError: why"
+    assert recorder.ledger.entries[0].reason == "RuntimeError: CUDA error: no kernel image"
+
+
+def test_a_trial_of_which_ray_kept_no_error_fails_and_says_so(recorder):
+    trial = drawn(recorder)
+    Path(trial.pickled_error_file).unlink()
+    recorder.on_trial_start(0, [], trial)
+    recorder.on_trial_error(0, [], trial)
+    assert recorder.ledger.entries[0].status is Status.FAILED
+    assert recorder.ledger.entries[0].reason.endswith("(why was not kept: FileNotFoundError)")
 
 
 def test_the_disk_holds_a_trials_epochs_before_the_journal_says_that_it_ended(recorder, monkeypatch):

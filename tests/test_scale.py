@@ -25,7 +25,7 @@ from core.errors import UserError
 from core.faces import load_celeba_faces, load_drawn_faces
 from core.names import Precision
 from core.run_folder import RunFolder
-from tune.cluster import Workers
+from tune.machine import Workers
 from tune.search import Search
 
 MB = 2**20

@@ -14,7 +14,7 @@ from benchmarks.scale_trials import PLAN, stand_in
 from core.errors import UserError
 from core.run_folder import RunFolder
 from tune import engine
-from tune.cluster import Workers
+from tune.machine import Workers
 from tune.search import Search
 
 

@@ -9,7 +9,7 @@ from ray.tune.error import TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from core.errors import UserError
-from tune.cluster import Workers
+from tune.machine import Workers
 from tune.recorder import RetrainRecorder
 from tune.trainable import RaceTrial, RetrainTrial, SearchTrial, Workload
 

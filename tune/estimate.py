@@ -13,7 +13,7 @@ from core.config import config_from_flat
 from core.errors import UserError
 from core.examples import Examples
 from core.session import Session
-from tune.cluster import Workers
+from tune.machine import Workers
 from tune.trainable import Bench, Workload
 
 MEASURED_FACES = 60  # of whole networks; an epoch of heads is short enough to be measured whole

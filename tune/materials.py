@@ -21,8 +21,9 @@ from core.preparation import AUTO, DRAWN, IMAGENET, RANDOM, Inputs, load_faces, 
 from core.random_filters import CALIBRATED
 from core.splits import split_faces
 from core.weights import Weights
-from tune.cluster import Workers, precision_of_workers
+from tune.cluster import precision_of_workers
 from tune.depot import Depot
+from tune.machine import Workers
 from tune.plan import Plan
 from tune.progress import Counter
 from tune.trainable import inputs_of

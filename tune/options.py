@@ -13,7 +13,7 @@ from core.preparation import DRAWN
 from core.run_folder import RunFolder
 from core.storage import Storage, copies_in, run_at
 from core.urls import is_url
-from tune.cluster import Machine, Workers
+from tune.machine import Machine, Workers
 from tune.materials import Place
 from tune.profile import Profile
 

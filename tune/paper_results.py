@@ -74,13 +74,13 @@ def _tested(
     if kept is not None:
         return scored_test(kept.measured, kept.device, first.faces, first.split, Counter)
     backbone = read_backbone(results[0].run)
-    check_weights(winners, backbone, Counter)
+    make_repeatable(first.device)
+    check_weights(winners, backbone, first.device, Counter)
     say("testing the four models")
     for name, dates in opened_elsewhere(run, search).items():
         say(f"note: the same test faces have been opened by run {name} on {', '.join(dates)}")
     for date in record_opening(run):
         say(f"note: the test split of this run has been opened before: {date}")
-    make_repeatable(first.device)
     tested = run_test(winners, backbone, first.faces, first.split, first.device, cache, Counter)
     Patience(say)(partial(keep_test, run.test, tested), run.test)
     return tested

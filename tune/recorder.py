@@ -1,12 +1,15 @@
 """What happens to trials, written down as it happens: ledger, study and TensorBoard."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
+from ray.exceptions import RayTaskError
 from ray.tune import Callback, Stopper
 
 from core.pareto import Point, goals_of
-from core.patience import AwayError, Say, unheard
+from core.patience import AwayError, Say, first_line, unheard
 from tune.board import Board
 from tune.ledger import ENDED, Entry, Ledger, Status
 from tune.silence import Silence
@@ -203,11 +206,15 @@ def _check_storage(result: Mapping[str, Any]) -> None:
 
 def _reason(trial: Any) -> str:
     """Why Ray gave a trial up, in one line."""
-    error = trial.get_error()
-    name = type(error).__name__ if error is not None else ""
-    if "Died" in name or not name:
-        return "its worker process died each time it was tried, as for want of memory"
-    return f"{name}: {' '.join(str(error).split())[-300:]}"
+    try:
+        # Its own method looks where the file will be copied some seconds later.
+        with Path(trial.pickled_error_file).open("rb") as file:
+            error = cloudpickle.load(file)
+    except Exception as trouble:  # whatever keeps it from being read, the trial has failed all the same
+        return f"its worker failed each time it was tried (why was not kept: {type(trouble).__name__})"
+    if isinstance(error, RayTaskError):  # it raised: a GPU that can be used no more
+        return f"{type(error.cause).__name__}: {first_line(error.cause)}"
+    return "its worker process died each time it was tried, as for want of memory"
 
 
 def place_of(job: Mapping[str, Any]) -> str:

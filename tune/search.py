@@ -42,7 +42,7 @@ def workload_of(plan: Plan, materials: Materials) -> Workload:
         weights=materials.weights,
         settings={**plan.search_space().fixed, "precision": str(materials.precision)},
         threads=materials.workers.threads,
-        gpu=materials.worker_device.type == "cuda",
+        gpus=materials.workers.gpus,
         epochs=plan.epochs,
         retrain_epochs=plan.retrain_epochs,
         objective=plan.aim(),

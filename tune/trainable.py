@@ -1,5 +1,6 @@
 """What runs in Ray's worker processes: thin shells around a session."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ class Workload:
     settings: dict[str, Any]
     """Flat config that every trial shares."""
     threads: int
-    gpu: bool
+    gpus: float
+    """That each trial has: 0 for none, 0.5 where two share one."""
     epochs: int
     retrain_epochs: int
     objective: Objective
@@ -57,7 +59,8 @@ class Bench:
     def __init__(self, workload: Workload) -> None:
         torch.set_num_threads(workload.threads)
         self.workload = workload
-        self.device = torch.device("cuda" if workload.gpu else "cpu")
+        self.device = torch.device("cuda" if workload.gpus else "cpu")
+        self.beside = math.ceil(1 / workload.gpus - 1e-9) if 0 < workload.gpus < 1 else 1  # trials that share a GPU
         make_repeatable(self.device)
         self.arrays: dict[Path, np.ndarray] = {}
 
@@ -76,7 +79,8 @@ class Bench:
     def session(self, parameters: dict[str, Any], seed: int, epochs: int) -> Session:
         """A fresh session on train and validation, for so many epochs."""
         config = config_from_flat({**self.workload.settings, **parameters})
-        return Session(config, *self.examples(config), self.workload.weights, seed, self.device, epochs=epochs)
+        examples, weights = self.examples(config), self.workload.weights
+        return Session(config, *examples, weights, seed, self.device, self.beside, epochs)
 
     def trial(self, parameters: dict[str, Any], seed: int) -> Session | FoldedSession:
         """A fresh session of a trial, on every fold where trials are cross-validated."""
@@ -85,7 +89,8 @@ class Bench:
         config = config_from_flat({**self.workload.settings, **parameters})
         blocks, augmentation = inputs_of(config)
         folds = self.workload.inputs[blocks].fold_examples(augmentation, self._opened)
-        return FoldedSession(config, folds, self.workload.weights, seed, self.device, self.workload.epochs)
+        weights, epochs = self.workload.weights, self.workload.epochs
+        return FoldedSession(config, folds, weights, seed, self.device, epochs, self.beside)
 
 
 def inputs_of(config: Config) -> tuple[int, Augmentation | None]:

@@ -11,10 +11,9 @@ import re
 import sys
 
 
-def out_of_memory():
-    import torch
-
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of ...")
+def cuda_error():
+    about = "CUDA kernel errors might be asynchronously reported at some other API call. " * 5
+    raise RuntimeError(f"CUDA error: no kernel image is available for execution on the device\n{about}")
 
 
 def loop():
@@ -32,7 +31,7 @@ def stopped():
     os.kill(os.getpid(), signal.SIGSTOP)  # as good as deep in the kernel: this process can do nothing any more
 
 
-KINDS = {f.__name__: f for f in (out_of_memory, loop, holds_the_lock, stopped)}
+KINDS = {f.__name__: f for f in (cuda_error, loop, holds_the_lock, stopped)}
 
 
 class Faulty(importlib.abc.MetaPathFinder):

@@ -1,0 +1,122 @@
+"""What there is to train on, node by node, and how many workers share it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+from core.json_text import read_json
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine, alone or of a cluster."""
+
+    cores: int
+    gpus: float
+
+    def room(self, threads: int, gpus: float) -> int:
+        """How many workers with so many threads and GPUs fit on it; one with less than a GPU has its part of one."""
+        fitting = self.cores // threads
+        if gpus == 0:
+            return fitting
+        whole = int(self.gpus / gpus + 1e-9) if gpus >= 1 else int(self.gpus) * int(1 / gpus + 1e-9)
+        return min(fitting, whole)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What Ray has for trials."""
+
+    nodes: tuple[Node, ...]
+    """Those with cores."""
+    cluster: bool = False
+    """Whether there may be more nodes than the driver's."""
+
+    @property
+    def cores(self) -> int:
+        """Of all nodes."""
+        return sum(node.cores for node in self.nodes)
+
+    @property
+    def gpus(self) -> float:
+        """Of all nodes."""
+        return sum(node.gpus for node in self.nodes)
+
+    def room(self, threads: int, gpus: float) -> int:
+        """How many workers with so many threads and GPUs fit; each lives on one node."""
+        return sum(node.room(threads, gpus) for node in self.nodes)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many trials run at once and what each has."""
+
+    count: int
+    threads: int
+    gpus: float
+
+
+def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machine) -> Workers:
+    """Workers for a machine or cluster.
+
+    By default one worker a GPU; without GPUs one worker for every four cores, because heads are bound by memory
+    bandwidth, which more workers would only share, but at least one a node. Each has as many threads as leave room for
+    all of them: a worker that no node has room for would be waited for without an end.
+
+    Raises:
+        UserError: more workers than there is room for, or more GPUs than there are.
+    """
+    cores, gpus = machine.cores, machine.gpus
+    per_trial = (1.0 if gpus else 0.0) if gpus_per_trial is None else gpus_per_trial
+    if not 0 <= per_trial < math.inf:
+        raise UserError(f"--gpus-per-trial must be a number from 0, got {per_trial:g}")
+    most = machine.room(1, per_trial)
+    if not most:
+        found = ", ".join(f"{node.gpus:g}" for node in machine.nodes)
+        raise UserError(f"--gpus-per-trial {per_trial:g}: no node has so many GPUs ({found})")
+    default = most if per_trial else max(1, min(len(machine.nodes), cores), cores // 4)
+    chosen = default if count is None else count
+    if not 1 <= chosen <= most:
+        with_gpus = f"{cores} cores and {gpus:g} GPUs" + (f", {per_trial:g} a trial" if per_trial else "")
+        raise UserError(f"--workers {chosen}: must be from 1 to {most} with {with_gpus}")
+    threads = next(number for number in range(cores // chosen, 0, -1) if machine.room(number, per_trial) >= chosen)
+    return Workers(chosen, threads, per_trial)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a cluster that grows and shrinks by itself starts with and may grow to."""
+
+    least_nodes: int
+    nodes: tuple[Node, ...]
+    """Those with cores."""
+
+    def machine(self, now: Machine) -> Machine:
+        """The whole cluster, of which some nodes may be there by ``now``."""
+        return Machine(max(self.nodes, now.nodes, key=_size), cluster=True)
+
+
+def _size(nodes: Sequence[Node]) -> tuple[float, int]:
+    return sum(node.gpus for node in nodes), sum(node.cores for node in nodes)
+
+
+def read_growth(path: Path) -> Growth | None:
+    """What the cluster launcher left on the head node; None if it did not start this cluster.
+
+    Node types whose cores are not known before they run count as nothing.
+    """
+    try:
+        config = read_json(path.expanduser())
+        types = config["available_node_types"]
+        head, most = config["head_node_type"], int(config["max_workers"])
+        least, nodes = 1, []
+        for name, node in types.items():
+            count = min(most, int(node.get("max_workers", 0))) + (name == head)
+            resources = node.get("resources") or {}
+            least += int(node.get("min_workers", 0))
+            nodes += [Node(int(resources.get("CPU", 0)), float(resources.get("GPU", 0)))] * count
+    except (UserError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
+        return None  # no such file, or of another form than we know
+    return Growth(least, tuple(node for node in nodes if node.cores > 0))
