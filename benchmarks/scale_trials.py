@@ -12,7 +12,6 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import torch
 
 from benchmarks.instant_trials import Clock, ClockedRecorder, InstantTrial, drive
 from benchmarks.process import resident_bytes
@@ -95,7 +94,6 @@ def stand_in(workers: Workers) -> Any:
         weights=None,
         precision=Precision.FP32,
         workers=workers,
-        worker_device=torch.device("cpu"),
         trial_timeout=None,
         depot=None,
         cache_everywhere=None,

@@ -7,6 +7,7 @@ array, named by all that determines it: faces, weights, number of frozen blocks,
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -126,7 +127,8 @@ def _extract(wanted: FrozenActivations, path: Path, progress: Progress | None) -
         told = f"the GPU failed while activations were computed ({first_line(error)})"
         raise UserError(f"{told}; CUDA_VISIBLE_DEVICES chooses another one") from None
     finally:
-        torch.cuda.empty_cache()  # for the trials, which run in other processes; nothing happens where there is no GPU
+        with suppress(RuntimeError):  # of a GPU that has failed, which is told
+            torch.cuda.empty_cache()  # for the trials, which run in other processes; without a GPU nothing happens
 
 
 @torch.inference_mode()

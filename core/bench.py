@@ -64,7 +64,7 @@ class Bench:
         return self._read[key]
 
     def _activations(self, blocks: int, precision: Precision) -> Path | None:
-        """The file of what leaves the frozen blocks; None where the disk has no room for it."""
+        """The file of what leaves the frozen blocks; None where it cannot be had, for want of room."""
         faces, backbone = self.faces, self.backbone
         progress = self.report(f"activations of {blocks} frozen block{'s' if blocks > 1 else ''}, {precision}")
         try:

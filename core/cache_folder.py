@@ -7,6 +7,9 @@ RUNS = "runs"
 """The folder of runs, in the folder where a script is started."""
 
 
+CACHE_HELP = "decoded faces, random filters and activations (default: $TANDEM_CACHE, or ~/.cache/tandem)"
+
+
 def default_cache() -> Path:
     """``$TANDEM_CACHE``, or ``tandem`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -48,7 +48,9 @@ def trouble_with_gpus() -> str:
         return ""
     if not torch.cuda.is_available():
         return f"torch cannot use the driver (too old for CUDA {torch.version.cuda}, or of another kind)"
-    codes = torch.cuda.get_arch_list()
+    codes = torch.cuda.get_arch_list() if torch.version.cuda is not None else []
+    if not codes:  # another make of GPU, whose codes have other names
+        return ""
     for index in range(torch.cuda.device_count()):
         capability = torch.cuda.get_device_capability(index)
         if not runs_on(capability, codes):

@@ -38,7 +38,7 @@ def fold_faces(split: Split, gender: NDArray[np.int64], identity: NDArray[np.int
     women_and_men = np.bincount(gender[seen], minlength=2)
     if women_and_men.min() < folds:
         counts = f"{women_and_men[0]} women and {women_and_men[1]} men"
-        raise UserError(f"{folds} folds need as many women and as many men; train and validation have {counts}")
+        raise UserError(f"{folds} folds need {folds} women and {folds} men; train and validation have {counts}")
     people = identity[seen]
     if len(np.unique(people)) == len(seen):  # then this is enough; the other one weighs each person against each fold
         pairs = StratifiedKFold(folds, shuffle=True, random_state=seed).split(seen, gender[seen])

@@ -28,9 +28,9 @@ PAPER: dict[str, dict[str, Any]] = {
     "50": {"marker": "*", "markersize": 11},
     "10": {"marker": "*", "markersize": 6},
 }
-TRIAL: dict[str, Any] = {"marker": "o", "markersize": 3.5, "alpha": 0.45, "markeredgewidth": 0}
-FRONT: dict[str, Any] = {"marker": "o", "markersize": 4.5, "markeredgewidth": 0}
-WINNER: dict[str, Any] = {"marker": "o", "markersize": 10, "markeredgecolor": "black", "markeredgewidth": 0.8}
+TRIAL: dict[str, Any] = {"markersize": 3.5, "alpha": 0.45, "markeredgewidth": 0}
+FRONT: dict[str, Any] = {"markersize": 4.5, "markeredgewidth": 0}
+WINNER: dict[str, Any] = {"markersize": 10, "markeredgecolor": "black", "markeredgewidth": 0.8}
 
 
 def front_figure(front: Front) -> Figure:
@@ -41,10 +41,11 @@ def front_figure(front: Front) -> Figure:
     axes.set_yscale("log")
     shown = _limits(axes, front)
     for kind, trials in front.trials.groupby("architecture", sort=True):
-        colour = look_of(str(kind)).colour
-        axes.plot(*_xy(trials), linestyle="none", color=colour, **TRIAL)
+        look = look_of(str(kind))
+        mark: dict[str, Any] = {"color": look.colour, "marker": look.marker, "linestyle": "none"}
+        axes.plot(*_xy(trials), **mark, **TRIAL)
         members = trials[trials["front_rank"] == 1].sort_values(list(PLAIN))
-        axes.plot(*_xy(members), linestyle="none", color=colour, **FRONT)
+        axes.plot(*_xy(members), **mark, **FRONT)
         _stairs(axes, members, str(kind), shown)
     _plot_paper(axes)
     _plot_winners(axes, front.winners)
@@ -113,12 +114,13 @@ def _paper_style(row: Mapping[Any, Any]) -> dict[str, Any]:
 def _plot_winners(axes: Axes, winners: pd.DataFrame) -> None:
     """Each with its number among those of its kind, which ends its label from the second on."""
     for row in winners.to_dict("records"):
-        colour, spread = look_of(row["architecture"]).colour, [row[f"{name}_sd"] for name in PLAIN]
+        look, spread = look_of(row["architecture"]), [row[f"{name}_sd"] for name in PLAIN]
         x, y = (row[name] for name in PLAIN)
         bars = [None if np.isnan(sd) else sd for sd in spread]
-        axes.errorbar(x, y, xerr=bars[0], yerr=bars[1], color=colour, elinewidth=1.2, capsize=2, zorder=4, **WINNER)
+        style: dict[str, Any] = {"color": look.colour, "marker": look.marker, "elinewidth": 1.2, "capsize": 2}
+        axes.errorbar(x, y, xerr=bars[0], yerr=bars[1], zorder=4, **style, **WINNER)
         number = row["model"].partition("-")[2] or "1"
-        style: dict[str, Any] = {"fontsize": SMALL - 1.5, "color": "white", "fontweight": "bold"}
+        style = {"fontsize": SMALL - 1.5, "color": "white", "fontweight": "bold"}
         axes.text(x, y, number, ha="center", va="center_baseline", clip_on=True, zorder=5, **style)
 
 
@@ -147,13 +149,14 @@ def _keys(front: Front) -> list[Line2D]:
     for kind in sorted({*searched, *published_goals()["architecture"]} - {""}):
         look = look_of(str(kind))
         if kind in searched:
-            keys.append(Line2D([], [], color=look.colour, linestyle=look.line, label=f"front: {look.label}"))
+            style = {"color": look.colour, "marker": look.marker, **FRONT}
+            keys.append(Line2D([], [], linestyle=look.line, label=f"front: {look.label}", **style))
         else:
-            keys.append(Line2D([], [], color=look.colour, linestyle="none", marker="s", label=look.label))
+            keys.append(Line2D([], [], color=look.colour, linestyle="none", marker=look.marker, label=look.label))
     grey: dict[str, Any] = {"color": "0.3", "linestyle": "none"}
     keys += [
-        Line2D([], [], label="a trial", **grey, **TRIAL),
-        Line2D([], [], label="retrained winner, with its number", **grey, **WINNER),
+        Line2D([], [], label="a trial", marker="o", **grey, **TRIAL),
+        Line2D([], [], label="retrained winner, with its number", marker="o", **grey, **WINNER),
     ]
     open_mark: dict[str, Any] = {**grey, "markerfacecolor": "white", "markeredgewidth": 1.2}
     keys += [

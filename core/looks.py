@@ -24,18 +24,19 @@ LEGEND: dict[str, Any] = {"fontsize": SMALL, "title_fontsize": SMALL, "frameon":
 
 @dataclass(frozen=True)
 class Look:
-    """How a model appears: its label, colour, and line style as matplotlib writes it."""
+    """How a model appears: its label, colour, and line style and marker as matplotlib writes them."""
 
     label: str
     colour: str
     line: Any = "solid"
+    marker: str = "o"
 
 
 LOOKS: dict[str, Look] = {
-    Architecture.GENDER: Look("single-task gender", "#0072B2"),
-    Architecture.LANDMARKS: Look("single-task landmarks", "#D55E00", (0, (6, 1.5))),
+    Architecture.GENDER: Look("single-task gender", "#0072B2", marker="D"),
+    Architecture.LANDMARKS: Look("single-task landmarks", "#D55E00", (0, (6, 1.5)), "^"),
     Architecture.MULTITASK: Look("multi-task", "#009E73", (0, (6, 1.5, 1, 1.5))),
-    Architecture.ATTENTION: Look("self-attention", "#CC79A7", (0, (2, 1))),
+    Architecture.ATTENTION: Look("self-attention", "#CC79A7", (0, (2, 1)), "s"),
     MEAN_FACE: Look("mean face", "#777777", (0, (1, 1.5))),
 }
 

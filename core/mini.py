@@ -56,7 +56,7 @@ def build_mini(
     whole(LEAST_PEOPLE, 10**9)("people", people)
     whole(0, 2**32 - 1)("seed", seed)
     if people % 2:
-        raise UserError(f"people must be even, half women and half men, got {people}")
+        raise UserError(f"--people {people}: must be even, half women and half men")
     out = Path(os.path.realpath(out))  # also of a link to itself
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: must be a new or an empty folder, something is there")

@@ -25,7 +25,8 @@ ABOUT = {
     "faces": f"uint8 RGB (batch, 3, {CROP}, {CROP}): the upright photo's shorter side resized to {RESIZED} (bilinear, "
     f"antialiased, as Pillow does it), its centre {CROP} square",
     PROBABILITY: "(batch,), in [0, 1]",
-    POINTS: f"(batch, 5, 2): x and y of {', '.join(LANDMARKS)} in pixels of the {CROP} square",
+    POINTS: f"(batch, 5, 2): x and y of {', '.join(LANDMARKS)} in pixels of the {CROP} square; left "
+    "and right as the viewer sees them",
 }
 
 

@@ -19,7 +19,7 @@ from core.published import published_table
 
 HEADS = {
     "gender_auc": "AUC",
-    "gender_accuracy": "accuracy",
+    "gender_accuracy": "accuracy (0 to 1)",
     "gender_precision": "precision",
     "gender_recall": "recall",
     "gender_f1": "F1",
@@ -30,7 +30,7 @@ HEADS = {
     "fr10_face_pct": "FR10, faces (%)",
     "ced_auc100": "CED area to 100 %",
     "ced_auc10": "CED area to 10 %",
-    "landmark_l1": "L1 (of the crop)",
+    "landmark_l1": "L1 (share of the crop)",
     "relative_error": "relative error",
     "loss": "loss (own)",
     "inference_ms": "inference (ms)",
@@ -131,7 +131,7 @@ def _table(title: str, names: Sequence[str], rows: Sequence[Row]) -> dict[str, A
 
 def _tests(result: TestResult) -> list[dict[str, Any]]:
     tables = []
-    for title, names in (("Gender", GENDER), ("Landmarks", LANDMARKS), ("Both", (*BOTH, "inference_ms"))):
+    for title, names in (("Gender", GENDER), ("Landmarks", LANDMARKS), ("Overall", (*BOTH, "inference_ms"))):
         rows = []
         for tested in result.tested:
             estimates = {**tested.scores, "inference_ms": (tested.inference_ms, math.nan, math.nan)}
@@ -183,7 +183,7 @@ def _gain(tested: Tested) -> str:
 def _validations(result: TestResult, baseline: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The winners' rows of ``winners.csv``; ``baseline`` has metrics without ``val_``."""
     tables = []
-    for title, names in (("Gender", GENDER), ("Landmarks", LANDMARKS), ("Both", BOTH)):
+    for title, names in (("Gender", GENDER), ("Landmarks", LANDMARKS), ("Overall", BOTH)):
         rows = [{"name": t.winner.label, "kind": "ours", "cells": _spreads(names, t.winner.row)} for t in result.tested]
         rows.append({"name": MEAN_FACE, "kind": "baseline", "cells": _plain(names, baseline)})
         tables.append(_table(title, names, [*rows, *_paper(5, names)]))

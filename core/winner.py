@@ -100,7 +100,7 @@ def _candidates(run: RunFolder) -> pd.DataFrame:
         scores = {str(name): models[name].astype("float64") for name in models if str(name).startswith(SCORES)}
         models = models.assign(**whole, **scores)
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise UserError(f"{path}: not the table of winners that a search writes ({_first_line(error)})") from None
+        raise UserError(f"{path}: not the table of winners that a search writes ({first_line(error)})") from None
     for label in map(str, models["model"]):  # it names a folder
         if not re.fullmatch(LABEL, label):
             raise UserError(f"{path}: a model must be one of {', '.join(Architecture)}, got {shown(label)}")
@@ -141,22 +141,18 @@ def _record(path: Path) -> tuple[object, Config]:
         record = read_json(path)
         return record["trial"], config_from_flat(record["config"])
     except (KeyError, TypeError, UserError) as error:
-        raise UserError(f"{path}: not the record of a retrained winner ({_first_line(error)})") from None
+        raise UserError(f"{path}: not the record of a retrained winner ({first_line(error)})") from None
 
 
 def _curve(path: Path) -> pd.DataFrame:
     try:
         curve = pd.read_csv(path)
     except (OSError, ValueError, OverflowError) as error:
-        raise UserError(f"{path}: not a learning curve ({_first_line(error)})") from None
+        raise UserError(f"{path}: not a learning curve ({first_line(error)})") from None
     whole = not curve.empty and "epoch" in curve and curve.select_dtypes("number").shape == curve.shape
     if not whole or np.isinf(curve.to_numpy(dtype=np.float64)).any() or curve["epoch"].isna().any():
         raise UserError(f"{path}: not a learning curve (it must have a row of numbers for each epoch)")
     return curve
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def read_backbone(run: RunFolder) -> Weights:
@@ -221,7 +217,7 @@ def read_learned(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not readable as weights ({_first_line(error)})") from None
+        raise UserError(f"{path}: not readable as weights ({first_line(error)})") from None
     for name in sorted(set(expected) | set(tensors)):
         shapes = [tuple(held[name].shape) if name in held else "missing" for held in (tensors, expected)]
         if shapes[0] != shapes[1]:

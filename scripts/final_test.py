@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from core.atomic import write_text
 from core.bootstrap import FEW_PEOPLE
-from core.cache_folder import default_cache
+from core.cache_folder import CACHE_HELP, default_cache
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.faces import Faces
@@ -73,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", metavar="RUN", help="a run's folder, or its URL")
     parser.add_argument("--data", metavar="DIR", help="where the faces are now, if they have moved")
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help=CACHE_HELP)
     arguments = parser.parse_args()
     storage, run = run_at(arguments.run, arguments.cache)
     with storage.held(run, say):
@@ -88,10 +88,11 @@ def main() -> None:
         with Progress(doing.line):
             device = device_at_hand()
             make_repeatable(device)  # as in training
-            check_weights(winners, backbone, device, doing)
             Patience(say)(lambda: run.fetch(run.test.name), run.path)
             # What a test that was cut off has predicted, before anybody saw a score, is as good as new.
             kept = None if (run.test / REPORT).is_file() else kept_test(run.test, winners, len(split.test))
+            if kept is None:
+                check_weights(winners, backbone, device, doing)
             before, others = open_test(run, search, again=kept is not None)
             if kept is None:
                 result = run_test(winners, backbone, faces, split, device, arguments.cache, doing)
@@ -103,7 +104,7 @@ def main() -> None:
             write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
             report = write_page(run, search, result, front, (before, others), importance, doing)
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
-    print_scores(table)
+    print_scores(table, len(split.test), max(len(winner.folders) for winner in winners))
     if (people := people_in(result.truth)) < FEW_PEOPLE:
         print(f"note: {people} people only; intervals from fewer than {FEW_PEOPLE} are too narrow")
     print(f"report: {report}")
@@ -166,8 +167,10 @@ def write_page(
     return report
 
 
-def print_scores(table: pd.DataFrame) -> None:
+def print_scores(table: pd.DataFrame, faces: int, seeds: int) -> None:
     """The headline scores, mean over seeds with the 95 % interval over faces."""
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    print(f"test, {faces} faces that no training has seen: {over} (95 % interval over faces)")
     for _, row in table.iterrows():
         cells = []
         for name in SHOWN:

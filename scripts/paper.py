@@ -12,6 +12,7 @@ import argparse
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from core.preparation import check_weights_place
 from core.run_folder import RunFolder
 from tune.cluster import start_ray
 from tune.forecast import print_forecast
-from tune.machine import plan_workers
+from tune.machine import plan_workers, workers_again
 from tune.materials import Materials, Place
 from tune.nodes import check_nodes
 from tune.options import (
@@ -58,9 +59,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--epochs", type=int, help=f"of tables I to IV (default: {PaperPlan.epochs}, the paper's)")
     p.add_argument("--final-epochs", type=int, help=f"of tables V and VI (default: {PaperPlan.final_epochs})")
     p.add_argument(
-        "--follow", choices=list(Follow), help="go on with own choices (default), or with those that the paper made"
+        "--follow",
+        choices=list(Follow),
+        help="own: each table around our choices in those before (default); paper: around the paper's",
     )
-    p.add_argument("--plan", action="store_true", help="list the runs and the time they would take, and end")
+    p.add_argument(
+        "--plan",
+        action="store_true",
+        help="measure epochs of each model (minutes), list the runs and the time they would take, and end",
+    )
     add_place_options(p, "paper")
     return p
 
@@ -84,7 +91,7 @@ def begin(given: dict[str, Any]) -> None:
     storage = storage_of(given)
     run = None if given.get("plan") else storage.new_run(given.get("name"), "paper")
     check_weights_place(given.get("weights", PaperPlan.weights))
-    place, gpus = found_place(given, None, run)
+    place, gpus = found_place(given, run)
     profile, reason = picked_profile(given, gpus)
     say(reason)
     names = set(PaperPlan.__dataclass_fields__) - {"profile", "settings"}
@@ -116,8 +123,7 @@ def resume(given: dict[str, Any]) -> None:
             say(f"this replication is complete: {run.path / 'report.html'}")
             return
         plan = replace(plan, **{key: given[key] for key in MOVABLE & set(given)})
-        options = {"workers": recorded["workers"]["count"], "gpus_per_trial": recorded["workers"]["gpus"], **given}
-        place, _ = found_place(options, Precision(recorded["precision"]), run)
+        place, _ = found_place(given, run, recorded)
         materials = Materials(plan.step_plan(STEPS[0], {}), place, say)
         materials.check_same(recorded, str(run.search))
         places = {**recorded["plan"], **materials.places()}
@@ -125,14 +131,20 @@ def resume(given: dict[str, Any]) -> None:
         work(run, plan, materials, place.cache)
 
 
-def found_place(given: dict[str, Any], precision: Precision | None, run: RunFolder | None) -> tuple[Place, float]:
+def found_place(
+    given: dict[str, Any], run: RunFolder | None = None, recorded: Mapping[str, Any] | None = None
+) -> tuple[Place, float]:
     """Where the work will be done, on a Ray that is started or joined; and how many GPUs each trial will have.
 
     Args:
         run: for which all nodes must be able to work; None for a forecast.
+        recorded: ``search.json`` of a run that is resumed.
     """
     machine = start_ray(given.get("address"), say)
-    workers = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine)
+    if recorded is None:
+        workers, precision = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine), None
+    else:
+        workers, precision = workers_again(given, recorded["workers"], machine), Precision(recorded["precision"])
     say(f"{machine.cores} cores, {machine.gpus:g} GPUs; {workers.count} at once")
     if run is not None:
         check_nodes(run, say)
@@ -146,7 +158,7 @@ def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> 
         protocol = Protocol(plan, run, materials, run.read_search()["command"], say)
         results = protocol.go()
         conclusions = report_replication(run, protocol, results, cache, say)
-    print("\nthe paper's conclusions on our seeds and faces:")
+    print("\nthe paper's conclusions on our seeds and faces (leads: 95 % interval; above 0 the paper is right):")
     for one in conclusions:
         if not one.seeds:
             print(f"  {one.claim}: not measured: {one.why}")

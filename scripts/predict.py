@@ -7,7 +7,8 @@
 WINNER is a run with one winner, a winner's folder (then its seed that did best on the validation faces is taken) or a
 seed's folder. Photos are JPEG or PNG of up to 50 megapixels, each of one face, upright, whole and in the middle, as
 CelebA's aligned images show them. Nothing looks for the face: of a landscape, or of several people, the answer is worth
-nothing. A photo that its camera noted to lie on its side is turned first, and its pixels are counted as it then stands.
+nothing. A photo that its camera noted to lie on its side is turned first, and its pixels are counted as it then stands,
+from the top left corner. Left and right are the viewer's, as in CelebA: the left eye is the person's right one.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 
 from core.atomic import new_file, write_text
-from core.cache_folder import default_cache
+from core.cache_folder import CACHE_HELP, default_cache
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, printable, run_script
 from core.models import FaceModel
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table of all photos")
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write each photo with its landmarks drawn")
     parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as .onnx, in float32")
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help=CACHE_HELP)
     arguments = parser.parse_args()
     if not arguments.images and arguments.export is None:
         raise UserError("nothing to do: name photos, or --export FILE")

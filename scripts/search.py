@@ -26,7 +26,7 @@ from tune.cluster import start_ray
 from tune.front import draw_front, front_sentences
 from tune.importance import write_importance
 from tune.knowledge import PAPER, Knowledge
-from tune.machine import Machine, plan_workers
+from tune.machine import Machine, plan_workers, workers_again
 from tune.materials import Materials
 from tune.nodes import check_nodes
 from tune.options import (
@@ -45,7 +45,7 @@ from tune.planning import check_early, described, new_plan
 from tune.profile import parse_settings
 from tune.progress import clock, say
 from tune.race import Race
-from tune.report import print_winners
+from tune.report import planned, print_winners
 from tune.retrain import retrain
 from tune.run import create_run
 from tune.search import Search
@@ -83,26 +83,42 @@ def add_search_options(how: Group) -> None:
     """How many trials, how long, how chosen and how judged."""
     how.add_argument("--trials", type=int, help=f"(default: {Plan.trials}; a grid has as many as it has)")
     how.add_argument(
-        "--replicates", type=int, metavar="N", help="go through a grid so often, each time with a new seed"
+        "--replicates", type=int, metavar="N", help="go through a grid so often, each time with a new seed (default: 1)"
     )
     how.add_argument(
         "--folds", type=int, metavar="K", help="train each trial on K folds; its scores are their means (default: 1)"
     )
     how.add_argument("--epochs", type=int, help=f"of a trial that is not stopped (default: {Plan.epochs})")
-    how.add_argument("--sampler", choices=list(Sampler), help=f"(default: {Plan.sampler}; grid for paper_*)")
-    metrics = f"{', '.join(OBJECTIVES)}; or {PARETO}: gender and landmarks as two goals"
+    how.add_argument(
+        "--sampler", choices=list(Sampler), help=f"what chooses settings (default: {Plan.sampler}; grid for paper_*)"
+    )
+    metrics = f"what trials are compared by: {', '.join(OBJECTIVES)}; or {PARETO}: gender and landmarks as two goals"
     how.add_argument("--objective", metavar="METRIC", help=f"{metrics} (default: {Plan.objective})")
     how.add_argument("--rank-by", metavar="METRIC", help="choose among trials by this (default: the objective)")
     how.add_argument(
-        "--grace", type=int, metavar="EPOCHS", help=f"that every trial gets (default: {Plan.grace}; a grid: all)"
+        "--grace",
+        type=int,
+        metavar="EPOCHS",
+        help=f"before a trial may be stopped (default: {Plan.grace}; a grid: all)",
     )
-    how.add_argument("--reduction", type=float, help=f"1 in so many goes on at a rung (default: {Plan.reduction:g})")
+    how.add_argument(
+        "--reduction",
+        type=float,
+        help=f"after --grace epochs, and each time they have grown so many times, 1 trial in so many goes on "
+        f"(default: {Plan.reduction:g})",
+    )
     how.add_argument(
         "--time-budget", type=float, metavar="SECONDS", help="of the trials; race and retraining come after"
     )
     how.add_argument(
         "--max-failures", type=int, help=f"failed trials that are tolerated (default: {Plan.max_failures})"
     )
+    add_knowledge_options(how)
+    how.add_argument("--seed", type=int, help=f"all random numbers follow from it (default: {Plan.seed})")
+
+
+def add_knowledge_options(how: Group) -> None:
+    """What is known before the first trial."""
     how.add_argument(
         "--warm-start",
         nargs="+",
@@ -115,7 +131,6 @@ def add_search_options(how: Group) -> None:
         metavar="RUN",
         help=f"draw early trials around the winners of a run, or {PAPER}: its choices; forgotten if they don't hold",
     )
-    how.add_argument("--seed", type=int, help=f"all random numbers follow from it (default: {Plan.seed})")
 
 
 def add_winner_options(after: Group) -> None:
@@ -131,8 +146,8 @@ def add_winner_options(after: Group) -> None:
     )
     how_many = f"(default: {Plan.top_k}; {TOP_K} of a front)"
     after.add_argument("--top-k", type=int, help=f"retrain so many of each kind of model {how_many}")
-    after.add_argument("--retrain-epochs", type=int, help=f"(default: {Plan.retrain_epochs})")
-    after.add_argument("--retrain-seeds", type=int, help=f"(default: {Plan.retrain_seeds})")
+    after.add_argument("--retrain-epochs", type=int, help=f"of each winner (default: {Plan.retrain_epochs})")
+    after.add_argument("--retrain-seeds", type=int, help=f"of each winner (default: {Plan.retrain_seeds})")
 
 
 def main() -> None:
@@ -182,10 +197,9 @@ def resume(given: dict[str, Any]) -> None:
         plan = plan_from_json(recorded["plan"], str(run.search))
         changes = {key: given[key] for key in CHANGEABLE - PLACE if key in given}
         plan = replace(plan, **changes)
-        workers = given.get("workers", recorded["workers"]["count"])
-        gpus = given.get("gpus_per_trial", recorded["workers"]["gpus"])
         machine = started(given, run)
-        place = place_on(machine, given, plan_workers(workers, gpus, machine), Precision(recorded["precision"]))
+        workers = workers_again(given, recorded["workers"], machine)
+        place = place_on(machine, given, workers, Precision(recorded["precision"]))
         materials = Materials(plan, place, say)
         materials.check_same(recorded, str(run.search))
         run.write_search({**recorded, "plan": materials.settled_plan(), "trial_timeout": given["trial_timeout"]})
@@ -210,6 +224,7 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
         + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
         + (f", trials on {plan.folds} folds" if plan.folds > 1 else "")
     )
+    say(planned(plan))
     with run.resumable(say):
         ledger = Search(plan, run, materials, say).go()
         candidates, decided = Race(plan, run, materials, ledger, say).go() if plan.race else (None, [])
@@ -224,7 +239,7 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
         print(*mattered, "", sep="\n", flush=True)
     place = run.url() or run.path
     say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {place}")
-    say(f"next: python scripts/final_test.py {shlex.quote(str(place))}      (opens the test split, once)")
+    say(f"next: python scripts/final_test.py {shlex.quote(str(place))}      # opens the test split, once")
     say(f"      tensorboard --logdir {shlex.quote(str(run.path))}")
 
 

@@ -10,7 +10,7 @@ import ray
 
 from core.errors import UserError
 from tune.cluster import find_address, start_ray
-from tune.machine import Growth, Machine, Node, Workers, plan_workers, read_growth
+from tune.machine import Growth, Machine, Node, Workers, plan_workers, read_growth, sharing, workers_again
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +46,31 @@ def test_a_cluster_that_turns_us_away_is_one_line(monkeypatch):
 )
 def test_workers_share_the_cores_and_each_has_room_on_a_node(asked, machine, expected):
     assert plan_workers(*asked, Machine(tuple(Node(*node) for node in machine))) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "machine", "expected"),
+    [
+        ({}, {"count": 5, "gpus": 0.4}, [(16, 2)], Workers(4, 4, 0.4)),  # an older version counted five
+        ({}, {"count": 2, "gpus": 1.0}, [(16, 4)], Workers(2, 8, 1)),
+        ({}, {"count": 8, "gpus": 0}, [(2, 0)], Workers(2, 1, 0)),
+        ({"workers": 1}, {"count": 8, "gpus": 0}, [(2, 0)], Workers(1, 2, 0)),
+        ({"gpus_per_trial": 0.0}, {"count": 4, "gpus": 1.0}, [(2, 0)], Workers(2, 1, 0)),
+    ],
+)
+def test_a_resumed_run_has_its_workers_again_as_far_as_there_is_room(given, before, machine, expected):
+    assert workers_again(given, before, Machine(tuple(Node(*node) for node in machine))) == expected
+
+
+def test_a_run_is_not_resumed_on_fewer_gpus_without_a_word():
+    with pytest.raises(UserError, match=r"--gpus-per-trial 1: no node has so many GPUs \(0\)"):
+        workers_again({}, {"count": 2, "gpus": 1.0}, Machine((Node(2, 0),)))
+
+
+@pytest.mark.parametrize(("gpus", "trials"), [(0, 1), (0.25, 4), (0.4, 2), (0.5, 2), (0.6, 1), (1, 1), (2, 1)])
+def test_trials_that_share_a_gpu_are_those_that_fit_on_it(gpus, trials):
+    assert sharing(gpus) == trials
+    assert Node(64, 1).room(1, gpus) == (trials if gpus and gpus <= 1 else 64 * (gpus == 0))
 
 
 @pytest.mark.parametrize("asked", [(0, None), (3, None), (None, 1.0), (None, float("nan")), (None, -1.0)])

@@ -60,6 +60,7 @@ def test_a_gpu_runs_code_of_its_generation_and_what_is_built_for_later_ones(capa
 
 
 def a_gpu(monkeypatch, available, capability):
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: BUILT)
@@ -84,3 +85,21 @@ def test_a_gpu_that_torch_cannot_compute_on_is_not_used_and_the_reason_is_said(
     assert device.device_at_hand().type == ("cuda" if used else "cpu")
     assert len(said) == 1 - used
     assert all(line.startswith(f"note: trials have no GPU: {trouble}") for line in said)
+
+
+def test_a_gpu_is_made_to_repeat_itself_in_float32_that_is_float32():
+    flags = [
+        (torch.backends.cudnn, "benchmark"),
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cuda.matmul, "allow_tf32"),
+    ]
+    before = [getattr(place, name) for place, name in flags]
+    try:
+        for place, name in flags:
+            setattr(place, name, True)
+        device.make_repeatable(torch.device("cuda"))
+        assert [getattr(place, name) for place, name in flags] == [False] * 3
+        assert torch.backends.cudnn.deterministic
+    finally:  # nothing of this matters without a GPU, but later tests should find what was
+        for (place, name), value in zip(flags, before, strict=True):
+            setattr(place, name, value)

@@ -75,7 +75,7 @@ def test_another_seed_gives_other_folds_and_the_same_one_the_same():
 def test_more_folds_than_women_or_men_are_a_clear_error(identity):
     gender = np.arange(30) % 2
     split = SimpleNamespace(train=np.arange(20), validation=np.arange(20, 26))
-    with pytest.raises(UserError, match="14 folds need as many women"):
+    with pytest.raises(UserError, match="14 folds need 14 women and 14 men"):
         fold_faces(split, gender, identity, 14, 0)
 
 

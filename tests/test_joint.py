@@ -7,7 +7,7 @@ from real_search import ROOT
 from core.errors import UserError
 from search_spaces.catalogue import SPACES
 from search_spaces.parts import DEFAULTS, PARTS
-from tune.planning import searched_space
+from tune.planning import new_plan, searched_space
 from tune.profile import Profile
 
 
@@ -44,3 +44,28 @@ def test_joint_says_what_it_has_by_default_and_no_other_space_has_it():
         space, told = searched_space(SPACES[name], Profile.FAST, {}, [])
         assert not {"flip", "attention", "landmark_head"} & set(space.fixed)
         assert not any("what helps" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "idle"),
+    [
+        ("gender", {"landmark_loss": "wing", "d_k": 64, "lr": 1e-4}, ["landmark_loss", "d_k"]),
+        ("multitask", {"lambda2": 20.0}, ["lambda2"]),
+        ("multitask", {"lambda2": 20.0, "frozen_blocks": 4}, []),
+        ("joint", {"wing_w": 0.1, "d_k": 64}, []),
+        ("joint", {"views": 4}, ["views"]),
+        ("paper_landmarks", {"d_v": 64}, ["d_v"]),
+    ],
+)
+def test_a_setting_that_changes_nothing_is_told_so(name, settings, idle):
+    _, told = searched_space(SPACES[name], Profile.FAST, settings, [], grid=name.startswith("paper"))
+    notes = [line for line in told if line.startswith("note: ")]
+    assert notes == [f"note: --set {key} changes nothing in any trial of this space" for key in idle]
+
+
+@pytest.mark.parametrize(("trials", "said"), [(16, True), (100, False)])
+def test_tpe_says_when_it_will_hardly_learn(trials, said):
+    _, told = new_plan({"sampler": "tpe", "trials": trials}, SPACES["joint"], {}, 0.0)
+    line = "tpe draws the first 10 trials of each of the 4 kinds of model at random; of 16 it learns little"
+    assert (line in told) == said
+    assert not any("tpe" in word for word in new_plan({"trials": 16}, SPACES["joint"], {}, 0.0)[1])

@@ -140,7 +140,7 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "no folder": (["--celeba", "{tmp}/nowhere"], "nowhere: must be a folder with CelebA's annotation files"),
     "a file for a folder": (["--celeba", f"{{tmp}}/celeba/{IDENTITY}"], "must be a folder with CelebA's annotation"),
     "too few women": (["--people", "26"], "26 people need 13 women of different identities, there are 12"),
-    "odd": (["--people", "21"], "people must be even, half women and half men, got 21"),
+    "odd": (["--people", "21"], "--people 21: must be even, half women and half men"),
     "too few": (["--people", "18"], "people must be an integer from 20"),
     "negative seed": (["--people", "20", "--seed", "-1"], "seed must be an integer from 0"),
     "out is not empty": (["--people", "20", "--out", "{tmp}/celeba"], "celeba: must be a new or an empty folder"),

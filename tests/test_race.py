@@ -17,6 +17,7 @@ from core.retraining import Objective, finished_record, write_record
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
 from tune.ledger import Ledger, Status
+from tune.machine import Workers
 from tune.plan import Plan
 from tune.profile import Profile
 from tune.race import Race
@@ -40,8 +41,7 @@ def materials():
         inputs={0: SimpleNamespace(folds=folds)},
         weights=SimpleNamespace(digest="0" * 64),
         precision=Precision.FP32,
-        workers=SimpleNamespace(threads=1),
-        worker_device=torch.device("cpu"),
+        workers=Workers(1, 1, 0.0),
         trial_timeout=7.0,
         depot=None,
         cache_everywhere=None,

@@ -62,6 +62,17 @@ def test_a_trial_that_ran_and_lost_its_worker_too_often_fails_with_the_reason(re
     assert recorder.ledger.entries[0].reason == "RuntimeError: CUDA error: no kernel image"
 
 
+def test_a_worker_that_could_not_start_is_not_told_as_one_that_died_for_want_of_memory(recorder):
+    trial = drawn(recorder)
+    died = ActorDiedError(
+        RayTaskError("__init__", "Traceback\n  more\nImportError: no torch here", ImportError("no torch here"))
+    )
+    Path(trial.pickled_error_file).write_bytes(cloudpickle.dumps(died))
+    recorder.on_trial_start(0, [], trial)
+    recorder.on_trial_error(0, [], trial)
+    assert recorder.ledger.entries[0].reason == "its worker could not start: ImportError: no torch here"
+
+
 def test_a_trial_of_which_ray_kept_no_error_fails_and_says_so(recorder):
     trial = drawn(recorder)
     Path(trial.pickled_error_file).unlink()

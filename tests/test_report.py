@@ -78,7 +78,7 @@ def test_validation_has_a_row_that_says_what_knowing_nothing_scores(result) -> N
     assert table(html, "Validation", "Gender")[MEAN_FACE]["AUC"] == "0.5000"
     assert table(html, "Validation", "Gender")[MEAN_FACE]["cross-entropy (nats)"] == "0.6931"
     assert table(html, "Validation", "Landmarks")[MEAN_FACE]["NME (%)"] == "45.25"
-    assert table(html, "Validation", "Both")[MEAN_FACE] == {"relative error": "1.0000", "loss (own)": "-"}
+    assert table(html, "Validation", "Overall")[MEAN_FACE] == {"relative error": "1.0000", "loss (own)": "-"}
 
 
 def test_a_run_without_a_recorded_baseline_has_no_such_row(result) -> None:
@@ -87,7 +87,7 @@ def test_a_run_without_a_recorded_baseline_has_no_such_row(result) -> None:
 
 def test_validation_shows_the_columns_of_the_papers_table_5(result) -> None:
     html = page(result)
-    gender, landmarks, both = (table(html, "Validation", title) for title in ("Gender", "Landmarks", "Both"))
+    gender, landmarks, both = (table(html, "Validation", title) for title in ("Gender", "Landmarks", "Overall"))
     ours = gender["multitask-2"]
     assert [ours[head] for head in ("precision", "recall", "F1", "cross-entropy (nats)")] == [
         "0.8100",
@@ -97,7 +97,7 @@ def test_validation_shows_the_columns_of_the_papers_table_5(result) -> None:
     ]
     assert landmarks["multitask-2"]["NME (%)"] == "7.50 +- 0.25"
     assert landmarks["multitask-2"]["NME spread (%)"] == "3.50"
-    assert landmarks["multitask-2"]["L1 (of the crop)"] == "0.0123"
+    assert landmarks["multitask-2"]["L1 (share of the crop)"] == "0.0123"
     assert both["multitask-2"]["loss (own)"] == "0.7654"
     paper = published_table(5).set_index("architecture").loc["attention"]
     theirs = gender["paper: attention"] | landmarks["paper: attention"] | both["paper: attention"]
@@ -105,7 +105,7 @@ def test_validation_shows_the_columns_of_the_papers_table_5(result) -> None:
         "gender_f1": "F1",
         "gender_recall": "recall",
         "nme_std_pct": "NME spread (%)",
-        "landmark_l1": "L1 (of the crop)",
+        "landmark_l1": "L1 (share of the crop)",
         "loss": "loss (own)",
     }
     for name, head in heads.items():
@@ -125,8 +125,8 @@ def test_test_scores_show_mean_and_interval(result) -> None:
     html = page(result)
     assert table(html, "Scores", "Landmarks")["multitask-2"]["NME (%)"] == "15.00 15.00 to 15.00"
     assert table(html, "Scores", "Landmarks")[MEAN_FACE]["NME (%)"] == "40.00 39.00 to 41.00"
-    assert table(html, "Scores", "Both")["gender"]["inference (ms)"] == "2.50"
-    assert table(html, "Scores", "Both")["gender"]["loss (own)"] == number("loss", np.log(1 + np.exp(-1)))
+    assert table(html, "Scores", "Overall")["gender"]["inference (ms)"] == "2.50"
+    assert table(html, "Scores", "Overall")["gender"]["loss (own)"] == number("loss", np.log(1 + np.exp(-1)))
 
 
 def test_the_page_says_why_the_papers_operating_area_is_smaller(result) -> None:

@@ -96,6 +96,11 @@ def test_a_run_is_resumed_by_its_folder_or_url_as_well_as_by_its_name(tmp_path, 
     ):
         found = run_to_resume({"resume": word, "storage": str(storage), **cache})[1]
         assert found.path.resolve() == tmp_path / "elsewhere/a"
+    for storage, word in (("runs", "elsewhere/a"), ("s3://b/runs", "elsewhere/a"), ("elsewhere", "file:///b/c")):
+        with pytest.raises(UserError, match=f"--storage {storage}: --resume {word} is not in it"):
+            run_to_resume({"resume": word, "storage": storage, **cache})
+    with pytest.raises(UserError, match=r"/elsewhere/b: no run here"):
+        Storage.held(*run_to_resume({"resume": "elsewhere/b", **cache}), print).__enter__()
     monkeypatch.chdir(tmp_path / "a")
     assert run_to_resume({"resume": ".", **cache})[1].path == tmp_path / "a"
     assert run_to_resume({"resume": "file:///b/c", **cache})[1].mirror.url == "file:///b/c"

@@ -33,8 +33,8 @@ class Earlier:
     status: str
     """``finished`` if it had as many, else ``stopped``."""
     same_rungs: bool = True
-    """Whether its search stopped trials after the same epochs. Where another had stopped some before, a rung of the new
-    search would see the better ones alone."""
+    """Whether its search stopped trials by the same rules, or none. Where others had stopped some before, a rung of the
+    new search would see the better ones alone."""
 
 
 @dataclass(frozen=True)

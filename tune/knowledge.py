@@ -1,5 +1,6 @@
 """From earlier runs and a prior to the head start of a search: what of them fits, and what their scores are worth."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ class Knowledge:
         self.prior: dict[str, dict[str, Any]] = {}
 
     def fresh_seed(self, asked: int | None, say: Say) -> dict[str, int]:
-        """The option of a seed that no run has which is learned from, higher than all; none where one is asked.
+        """The option of a seed that no run has which is learned from; none where one is asked.
 
         With the seed of an earlier run a random search would draw its trials again.
 
@@ -80,8 +81,8 @@ class Knowledge:
             raise UserError(f"--seed {asked}: {taken[asked]} has it too, and its trials would be drawn again")
         if asked is not None or not taken:
             return {}
-        # Not one of the gaps: what is learned from may itself have learned from a search with that seed.
-        seed = max(taken) + 1
+        # Six digits out of theirs, not the next number, which what is learned from may itself have learned from.
+        seed = int.from_bytes(hashlib.sha256(repr(sorted(map(str, taken))).encode()).digest()[:8]) % 10**6
         say(f"seed {seed}, because what is learned from has others")
         return {"seed": seed}
 
@@ -126,7 +127,7 @@ class Knowledge:
         if differs:
             told += f"; scores of {used - len(earlier)} are not comparable (other {', '.join(differs)})"
         if off := sum(not one.same_rungs for one in earlier):
-            told += f"; {off} do not count for early stopping (other --grace or --reduction)"
+            told += f"; {off} do not count for early stopping (they were stopped by other rules)"
         return told
 
     def _names(self) -> str:
@@ -151,7 +152,9 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
     Their scores are those of the new search's objective, which curves hold whatever the earlier one was.
     """
     space, aim = plan.search_space(), plan.aim()
-    same_rungs = (run.plan.grace, run.plan.reduction) == (plan.grace, plan.reduction)
+    whole = run.plan.grace >= min(run.plan.epochs, plan.epochs)  # none of its trials was stopped before ours end
+    ours, theirs = ((one.grace, one.reduction, one.two_goals) for one in (plan, run.plan))
+    same_rungs = whole or ours == theirs
     found = []
     for trial in run.trials:
         parameters = parameters_in(space, trial.config)

@@ -1,9 +1,10 @@
 """What there is to train on, node by node, and how many workers share it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.errors import UserError
 from core.json_text import read_json
@@ -21,8 +22,13 @@ class Node:
         fitting = self.cores // threads
         if gpus == 0:
             return fitting
-        whole = int(self.gpus / gpus + 1e-9) if gpus >= 1 else int(self.gpus) * int(1 / gpus + 1e-9)
+        whole = int(self.gpus / gpus + 1e-9) if gpus >= 1 else int(self.gpus) * sharing(gpus)
         return min(fitting, whole)
+
+
+def sharing(gpus: float) -> int:
+    """How many trials with so many GPUs each share one."""
+    return int(1 / gpus + 1e-9) if 0 < gpus < 1 else 1
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,17 @@ def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machi
         raise UserError(f"--workers {chosen}: must be from 1 to {most} with {with_gpus}")
     threads = next(number for number in range(cores // chosen, 0, -1) if machine.room(number, per_trial) >= chosen)
     return Workers(chosen, threads, per_trial)
+
+
+def workers_again(given: Mapping[str, Any], recorded: Mapping[str, Any], machine: Machine) -> Workers:
+    """Workers of a resumed run: as many as asked for now, or else as ``recorded`` before, as far as there is room now.
+
+    Raises:
+        UserError: as of :func:`plan_workers`.
+    """
+    gpus = given.get("gpus_per_trial", recorded["gpus"])
+    before = min(recorded["count"], machine.room(1, gpus)) if gpus >= 0 else recorded["count"]
+    return plan_workers(given.get("workers", before or None), gpus, machine)
 
 
 @dataclass(frozen=True)

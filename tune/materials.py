@@ -11,7 +11,7 @@ import torch
 
 from core.augmentation import Augmentation
 from core.config import Config, config_from_flat
-from core.device import best_precision
+from core.device import best_precision, device_at_hand
 from core.errors import UserError
 from core.folds import fold_faces
 from core.metrics import baseline_scores
@@ -77,7 +77,7 @@ class Materials:
         self.workers = place.workers
         # A driver on a cluster's head may see no GPU while its workers have some: what is asked for decides.
         self.worker_device = torch.device("cuda" if place.workers.gpus else "cpu")
-        self.device = torch.device("cuda" if place.workers.gpus and torch.cuda.is_available() else "cpu")
+        self.device = device_at_hand() if place.workers.gpus else torch.device("cpu")
         space = plan.search_space()
         fixed = config_from_flat(space.fixed)
         self.precision = self._precision(fixed, place, say)

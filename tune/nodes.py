@@ -136,15 +136,20 @@ def _name(node: dict[str, Any]) -> str:
     return address if host in ("", address) else f"{host} ({address})"
 
 
+REPEAT_SECONDS = 15.0  # between two lines that say the same
+
+
 def wait_for_nodes(least: int, seconds: float, say: Callable[[str], None]) -> None:
     """Wait until a cluster that is being started has ``least`` nodes, but no longer than ``seconds``."""
     start = time.monotonic()
-    told = -1
+    told, said_at = -1, 0.0
     while (alive := sum(node["Alive"] for node in ray.nodes())) < least:
         if time.monotonic() - start >= seconds:
             say(f"going on with {alive} of {least} nodes")
             return
-        if alive != told:
-            say(f"waiting for nodes: {alive} of {least} are there")
-            told = alive
+        waited = time.monotonic() - start
+        if alive != told or waited - said_at >= REPEAT_SECONDS:
+            most = f"{waited:.0f} of at most {seconds:.0f} s"
+            say(f"waiting for nodes: {alive} of {least} are there" + (f"; {most}" if waited >= 1 else ""))
+            told, said_at = alive, waited
         time.sleep(1.0)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.cache_folder import RUNS, default_cache
+from core.cache_folder import CACHE_HELP, RUNS, default_cache
 from core.config import KEYS
 from core.errors import UserError
 from core.names import Precision
@@ -20,6 +20,14 @@ from tune.profile import Profile
 PLACE = {"resume", "storage", "cache", "workers", "gpus_per_trial", "address", "trial_timeout"}
 """Options that say where the work is done."""
 
+WEIGHTS_HELP = (
+    "VGG-16 weights: a file (.pth, .safetensors), imagenet (528 MB, downloaded once), random, or auto: imagenet, and "
+    "for drawn faces random where that cannot be had (default: auto)"
+)
+PROFILE_HELP = (
+    "paper: the whole network is trained; fast: heads alone, on cached activations; auto: paper where trials have a "
+    "GPU, else fast (default: auto)"
+)
 LONGEST_TIMEOUT = 1e6
 """Twelve days; the watch over a trial counts no further than some hundred years."""
 
@@ -30,8 +38,8 @@ def add_data_options(group: Group, drawn_faces: int) -> None:
     """Faces, weights, profile and fixed settings; ``drawn_faces`` is how many are drawn by default."""
     group.add_argument("--data", metavar="DIR", help=f"a CelebA folder (default: {DRAWN}, faces made by Tandem)")
     group.add_argument("--drawn-faces", type=int, metavar="N", help=f"how many to draw (default: {drawn_faces})")
-    group.add_argument("--weights", metavar="PATH", help="VGG-16 weights: a file, imagenet, random or auto (default)")
-    group.add_argument("--profile", choices=["auto", *Profile], help="auto: paper with a GPU, else fast (default)")
+    group.add_argument("--weights", metavar="PATH", help=WEIGHTS_HELP)
+    group.add_argument("--profile", choices=["auto", *Profile], help=PROFILE_HELP)
     group.add_argument(
         "--set", nargs="+", action="extend", metavar="KEY=VALUE", help=f"fix settings: {', '.join(KEYS)}"
     )
@@ -46,9 +54,13 @@ def add_place_options(group: Group, default_name: str) -> None:
         metavar="PLACE",
         help=f"of runs: a folder that all nodes share, or a URL, as s3:// (default: {RUNS})",
     )
-    group.add_argument("--cache", type=Path, metavar="DIR", help="of every node, for decoded faces and activations")
+    group.add_argument("--cache", type=Path, metavar="DIR", help=f"{CACHE_HELP}; on every node of a cluster")
     group.add_argument("--workers", type=int, help="trials at once (default: one a GPU, else one for 4 cores)")
-    group.add_argument("--gpus-per-trial", type=float, help="(default: 1 if there are GPUs)")
+    group.add_argument(
+        "--gpus-per-trial",
+        type=float,
+        help="0.5: two trials share a GPU; 0: none is used (default: 1 where there are)",
+    )
     group.add_argument(
         "--address", help="of a Ray cluster, auto, or local (default: one started on this machine, else a private Ray)"
     )
@@ -56,7 +68,7 @@ def add_place_options(group: Group, default_name: str) -> None:
         "--trial-timeout",
         type=float,
         metavar="SECONDS",
-        help="without an epoch for so long, a trial hangs (default: never)",
+        help="a trial without a new epoch for so long hangs: it is tried once more (default: waits for ever)",
     )
 
 
@@ -97,15 +109,25 @@ def run_to_resume(given: Mapping[str, Any]) -> tuple[Storage, RunFolder]:
     Raises:
         UserError: a folder in which a run under a URL is only copied.
     """
-    word, cache, storage = given["resume"], given.get("cache", default_cache()), storage_of(given)
+    word, cache = given["resume"], given.get("cache", default_cache())
     folder = Path(word)
+    if not is_url(word) and word == folder.name:
+        storage = storage_of(given)
+        return storage, storage.run(word)
+    if "storage" in given and not _lies_in(word, given["storage"]):
+        raise UserError(f"--storage {given['storage']}: --resume {word} is not in it")
     if is_url(word):
         return run_at(word, cache)
-    if word == folder.name or not (folder / "search.json").is_file():
-        return storage, storage.run(word)
     if copies_in(cache) in folder.resolve().parents:
         raise UserError(f"--resume {word}: a copy of a run that is kept under a URL; go on with it there")
     return run_at(word, cache)
+
+
+def _lies_in(word: str, storage: str) -> bool:
+    """Whether the folder or URL of a run is one in a storage."""
+    if is_url(word) or is_url(storage):
+        return word.rstrip("/").rpartition("/")[0] == storage.rstrip("/")
+    return Path(word).resolve().parent == Path(storage).resolve()
 
 
 def place_on(machine: Machine, given: Mapping[str, Any], workers: Workers, precision: Precision | None = None) -> Place:

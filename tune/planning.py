@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from core.device import device_at_hand
 from core.errors import UserError
 from core.names import PARETO, Architecture
 from core.preparation import check_weights_place
 from search_spaces.catalogue import find_space
-from search_spaces.joint import JOINT, helpful_settings
+from search_spaces.joint import JOINT, helpful_settings, matters
+from search_spaces.parameter import Parameter, Value, ends_of
 from search_spaces.parts import DEFAULTS, WEIGHING, nothing_shared, with_parts, without_idle_weights
 from search_spaces.space import Space
 from tune.options import picked_profile
@@ -34,11 +37,26 @@ def searched_space(
     whole = with_parts(settled_space(space, profile, {**helpful, **settings}), vary)
     words = " ".join(f"{key}={value}" for key, value in helpful.items())
     told = [f"joint has what helps: {words} (--set or --vary otherwise)"] if helpful else []
-    if grid or whole.cells:
-        return whole, told
-    found = without_idle_weights(whole)
+    found = whole if grid or whole.cells else without_idle_weights(whole)
     left = [key for key in whole.parameters if key not in found.parameters]
-    return found, [*told, *([f"{' and '.join(left)} are not searched: {nothing_shared(found)}"] if left else [])]
+    verb = "are" if len(left) > 1 else "is"
+    told += [f"{' and '.join(left)} {verb} not searched: {nothing_shared(found)}"] if left else []
+    told += [f"note: --set {key} changes nothing in any trial of this space" for key in idle_settings(found, settings)]
+    return found, told
+
+
+def idle_settings(space: Space, settings: Mapping[str, Any]) -> list[str]:
+    """Which of the user's settings no model of the space has a use for."""
+    random = np.random.default_rng(0)
+
+    def picked(_: str, parameter: Parameter) -> Value:
+        ends = ends_of(parameter)
+        return ends[random.integers(len(ends))]
+
+    # Of a thousand trials some have each combination of choices on which a setting can depend.
+    drawn = space.cells or [space.draw(picked) for _ in range(1000)]
+    configs = [{**DEFAULTS, **space.fixed, **config} for config in drawn]
+    return [key for key in settings if not any(matters(key, config) for config in configs)]
 
 
 def new_plan(
@@ -109,7 +127,8 @@ def check_early(given: Mapping[str, Any], space: Space, settings: Mapping[str, A
 
 def described(given: Mapping[str, Any]) -> str:
     """The space as it would be searched on this machine."""
-    profile, reason = picked_profile(given, float(device_at_hand().type == "cuda"))
+    gpus = given.get("gpus_per_trial", float(device_at_hand().type == "cuda"))
+    profile, reason = picked_profile(given, gpus)
     space, settings = find_space(given["space"]), parse_settings(given.get("set", []))
     grid = given.get("sampler") == Sampler.GRID
     found, told = searched_space(space, profile, settings, given.get("vary", []), grid)

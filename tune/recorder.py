@@ -214,6 +214,8 @@ def _reason(trial: Any) -> str:
         return f"its worker failed each time it was tried (why was not kept: {type(trouble).__name__})"
     if isinstance(error, RayTaskError):  # it raised: a GPU that can be used no more
         return f"{type(error.cause).__name__}: {first_line(error.cause)}"
+    if getattr(error, "actor_init_failed", False):
+        return f"its worker could not start: {str(error).strip().splitlines()[-1].strip()[:200]}"
     return "its worker process died each time it was tried, as for want of memory"
 
 

@@ -209,23 +209,19 @@ class Search:
     def _line(self) -> str:
         ledger, total, elapsed = self.ledger, self.plan.trials, time.monotonic() - self.start
         ended = ledger.count(*ENDED)
-        # A trial of whole networks takes minutes, and its epochs are what shows that it lives.
         epochs = ledger.epochs(*Status)
-        trained = f"{epochs} epoch{'' if epochs == 1 else 's'}"
-        text = (
-            f"search {ended}/{total} trials, {trained}: {ledger.count(Status.RUNNING)} running, "
-            f"{ledger.count(Status.STOPPED)} stopped early, {ledger.count(Status.FINISHED)} finished"
-        )
-        if ledger.count(Status.FAILED):
-            text += f", {ledger.count(Status.FAILED)} failed"
-        text += _best_so_far(ledger) + f"; {clock(elapsed)}{self.run.trouble}"
+        # What changes comes first, since a terminal may have no room for all: a trial of whole networks takes minutes.
+        text = f"search {ended}/{total} trials, {epochs} epoch{'' if epochs == 1 else 's'}, {clock(elapsed)}"
         if self.past < ended < total and epochs > self.past_epochs:
             left = elapsed / (epochs - self.past_epochs) * ledger.epochs_left(total, self.plan.epochs)
             text += f", about {clock(left)} left"
-        return text
+        text += f"{self.run.trouble}{_best_so_far(ledger)}; {ledger.count(Status.RUNNING)} running, "
+        text += f"{ledger.count(Status.STOPPED)} stopped early, {ledger.count(Status.FINISHED)} finished"
+        return text + (f", {ledger.count(Status.FAILED)} failed" if ledger.count(Status.FAILED) else "")
 
 
 def _best_so_far(ledger: Ledger) -> str:
     name, ranked = ledger.objective.name, ledger.ranked()
     value = ranked[0].best(ledger.objective).get(name) if ranked else None
-    return "" if value is None else f"; best {name} {value:.3g} (trial {ranked[0].number})"
+    kind = f", {ranked[0].config['architecture']}" if ranked and "architecture" in ranked[0].config else ""
+    return "" if value is None else f"; best {name} {value:.3g} (trial {ranked[0].number}{kind})"

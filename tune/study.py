@@ -179,7 +179,8 @@ class Study:
             return trial.number, self._draw(trial)
 
     def add(self, parameters: Mapping[str, Any], status: str, cost: float | None, epochs: int) -> None:
-        """A trial that was trained elsewhere, from which the sampler learns as from its own; arguments as of tell."""
+        """A trial that was trained elsewhere, from which the sampler learns as from its own, but for one that diverged;
+        arguments as of tell."""
         self.study.add_trial(self._foreign(parameters, status, cost, epochs))
         self.drawn += 1
 

@@ -1,6 +1,5 @@
 """What runs in Ray's worker processes: thin shells around a session."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from core.retraining import Objective, Retraining, write_record
 from core.session import Session
 from core.weights import Weights
 from tune.depot import Depot
+from tune.machine import sharing
 from tune.outpost import Outpost
 from tune.recorder import AWAY
 from tune.watchdog import watched
@@ -60,7 +60,6 @@ class Bench:
         torch.set_num_threads(workload.threads)
         self.workload = workload
         self.device = torch.device("cuda" if workload.gpus else "cpu")
-        self.beside = math.ceil(1 / workload.gpus - 1e-9) if 0 < workload.gpus < 1 else 1  # trials that share a GPU
         make_repeatable(self.device)
         self.arrays: dict[Path, np.ndarray] = {}
 
@@ -80,7 +79,7 @@ class Bench:
         """A fresh session on train and validation, for so many epochs."""
         config = config_from_flat({**self.workload.settings, **parameters})
         examples, weights = self.examples(config), self.workload.weights
-        return Session(config, *examples, weights, seed, self.device, self.beside, epochs)
+        return Session(config, *examples, weights, seed, self.device, sharing(self.workload.gpus), epochs)
 
     def trial(self, parameters: dict[str, Any], seed: int) -> Session | FoldedSession:
         """A fresh session of a trial, on every fold where trials are cross-validated."""
@@ -90,7 +89,7 @@ class Bench:
         blocks, augmentation = inputs_of(config)
         folds = self.workload.inputs[blocks].fold_examples(augmentation, self._opened)
         weights, epochs = self.workload.weights, self.workload.epochs
-        return FoldedSession(config, folds, weights, seed, self.device, epochs, self.beside)
+        return FoldedSession(config, folds, weights, seed, self.device, epochs, sharing(self.workload.gpus))
 
 
 def inputs_of(config: Config) -> tuple[int, Augmentation | None]:
