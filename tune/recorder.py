@@ -1,15 +1,14 @@
 """What happens to trials, written down as it happens: ledger, study and TensorBoard."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray import cloudpickle
-from ray.exceptions import RayTaskError
 from ray.tune import Callback, Stopper
 
 from core.pareto import Point, goals_of
-from core.patience import AwayError, Say, first_line, unheard
+from core.patience import AwayError, Say, unheard
 from tune.board import Board
 from tune.ledger import ENDED, Entry, Ledger, Status
 from tune.silence import Silence
@@ -207,16 +206,16 @@ def _check_storage(result: Mapping[str, Any]) -> None:
 def _reason(trial: Any) -> str:
     """Why Ray gave a trial up, in one line."""
     try:
-        # Its own method looks where the file will be copied some seconds later.
-        with Path(trial.pickled_error_file).open("rb") as file:
-            error = cloudpickle.load(file)
-    except Exception as trouble:  # whatever keeps it from being read, the trial has failed all the same
-        return f"its worker failed each time it was tried (why was not kept: {type(trouble).__name__})"
-    if isinstance(error, RayTaskError):  # it raised: a GPU that can be used no more
-        return f"{type(error.cause).__name__}: {first_line(error.cause)}"
-    if getattr(error, "actor_init_failed", False):
-        return f"its worker could not start: {str(error).strip().splitlines()[-1].strip()[:200]}"
-    return "its worker process died each time it was tried, as for want of memory"
+        # Its own method looks where this file will be copied some seconds later; that beside it can hold any code.
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace").rpartition("Failure #")[2]
+    except (OSError, TypeError):  # the second where Ray has named no file
+        return "its worker failed each time it was tried; why was not kept"
+    raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception)): *(.*)$", text, re.MULTILINE)
+    starting = "creation task" in text
+    if not raised or ("The actor died" in text and not starting):
+        return "its worker process died each time it was tried, as for want of memory"
+    name, words = raised[-1]  # the last of a chain
+    return f"{'its worker could not start: ' if starting else ''}{name}: {words}"[:200]
 
 
 def place_of(job: Mapping[str, Any]) -> str:

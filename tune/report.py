@@ -44,7 +44,10 @@ def print_winners(
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if len({TASKS[Architecture(str(kind))] for kind in winners["architecture"]}) > 1 and "relative_error" in shown:
+    if (
+        len({TASKS[Architecture(str(kind))] for kind in winners["architecture"].dropna()}) > 1
+        and "relative_error" in shown
+    ):
         print("(relative_error compares models of the same tasks only)")
     sentences = [*decided, *verdict(winners, plan, faces, trials)]
     print("", *sentences, *([""] if sentences else []), sep="\n", flush=True)
