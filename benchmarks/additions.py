@@ -5,12 +5,12 @@
 
 The base is the multi-task model with the landmark head started at the mean face, Adam, L1, lambda2 of 20 and batches of
 15; variants of self-attention are compared with self-attention, changed faces with mirrored ones. Each is trained at
-its own best learning rate, found with a seed of its own on the first folds (--rate-folds), and for as long as it gets
-better (--patience), on every fold of train and validation with several seeds: means over seeds of means over folds, and
-how much lower errors are than those of what it is compared with, with 95 % intervals over seeds and faces, one at a
-time: of twenty of which none brings anything, one may look as if it did. What was trained is kept in --work and not
-trained again, so that two processes may share it (--only). Appends to benchmarks/results/additions.csv; what --only
-asks for, where --record is given too.
+its own best learning rate, found with a seed of its own on the first folds (--rate-folds) or given (--at), and for as
+long as it gets better (--patience), on every fold of train and validation with several seeds: means over seeds of means
+over folds, and how much lower errors are than those of what it is compared with, with 95 % intervals over seeds and
+faces, one at a time: of twenty of which none brings anything, one may look as if it did. What was trained is kept in
+--work and not trained again, so that two processes may share it (--only). Appends to benchmarks/results/additions.csv;
+what --only asks for, where --record is given too.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from benchmarks.record import append_rows
 from benchmarks.table import Row, text_table
 from core.augmentation import augmentation_of
 from core.cache_folder import default_cache
-from core.config import config_from_flat
+from core.config import check_value, config_from_flat
 from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.metrics import Floats, Integers
@@ -57,6 +57,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40, help="at most (default: %(default)s)")
     parser.add_argument("--patience", type=int, default=5, help="epochs without a better one (default: %(default)s)")
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="ascending (default: %(default)s)")
+    parser.add_argument(
+        "--at", nargs="+", default=[], metavar="NAME=RATE", help="learning rates that are given instead of found"
+    )
     parser.add_argument("--rate-folds", type=int, default=2, metavar="N", help="(default: the first %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=default_cache() / "additions", metavar="DIR")
@@ -69,6 +72,7 @@ def main() -> None:
         raise UserError(f"--rate-folds must be from 1 to the {given.folds} of --folds, got {given.rate_folds}")
     if given.rates != sorted(given.rates):
         raise UserError(f"--rates must ascend, got {' '.join(map(str, given.rates))}")
+    given.at = given_rates(given.at)
     rows = in_fresh_process(measured, given, environment=WORKER_ENVIRONMENT)
     columns = ("addition", "against", "lr", "epoch", "relative_error", *SHOWN, *GAINS, "seconds_per_epoch")
     seeds = f"{given.seeds} seed{'s' if given.seeds > 1 else ''}"
@@ -76,6 +80,21 @@ def main() -> None:
     print(text_table(rows, columns))
     if not given.quick and (given.record or not given.only):
         append_rows(RESULTS / "additions.csv", rows)
+
+
+def given_rates(words: Sequence[str]) -> dict[str, float]:
+    """``["base=3e-5"]`` as rates by addition.
+
+    Raises:
+        UserError: no such addition, or no learning rate.
+    """
+    found = {}
+    for word in words:
+        name, _, text = word.rpartition("=")
+        if name not in ADDITIONS:
+            raise UserError(f"--at {word}: must be NAME=RATE with one of {', '.join(ADDITIONS)}")
+        found[name] = float(check_value("lr", text))
+    return found
 
 
 def wanted(given: argparse.Namespace) -> list[str]:
@@ -109,7 +128,7 @@ def measured(given: argparse.Namespace) -> list[Row]:
     with Progress(lambda: f"{lab.done} trainings ({lab.doing}); {clock(time.monotonic() - start)}"):
         rates, results = {}, {}
         for name in names:  # one done before the next, so that what an interrupted run leaves is of use
-            rates[name] = lab.best_rate(name, given.rates)
+            rates[name] = given.at[name] if name in given.at else lab.best_rate(name, given.rates)
             trainings = [lab.training(name, rates[name], seed, given.folds) for seed in range(given.seeds)]
             results[name] = [lab.result(training) for training in trainings]
     shape = {"frozen_blocks": given.blocks, "head_width": given.head_width}

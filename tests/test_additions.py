@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.additions import GAINS, RATES, measured, rows_of, wanted
+from benchmarks.additions import GAINS, RATES, given_rates, measured, rows_of, wanted
 from benchmarks.additions_gain import gain_over_folds
 from benchmarks.additions_lab import RATE_SEED, Lab, Result
 from benchmarks.additions_list import ADDITIONS, ATTENDING, BASE, MIRRORED
@@ -25,6 +25,7 @@ def given(**options):
         "rates": [1e-4, 1e-3],
         "threads": 2,
         "rate_folds": 1,
+        "at": {},
     }
     return argparse.Namespace(**{**plain, "data": "drawn", "faces": 40, "weights": "random", **options})
 
@@ -125,6 +126,15 @@ def test_the_rate_is_found_by_going_where_it_gets_better_with_a_seed_that_no_com
     assert len({training.lr for training in lab.asked}) == tried
     assert RATE_SEED >= 100
     assert Known([]).best_rate("dwa", [1e-2]) == 1e-2
+
+
+def test_a_rate_that_is_given_is_of_an_addition_and_a_learning_rate():
+    assert given_rates(["heatmap of block 4=1e-4", "base=3e-5"]) == {"heatmap of block 4": 1e-4, BASE: 3e-5}
+    with pytest.raises(UserError, match="--at bose=3e-5: must be NAME=RATE with one of base, mirrored, "):
+        given_rates(["bose=3e-5"])
+    for word in ("base", "base=quick", "base=-1"):
+        with pytest.raises(UserError):
+            given_rates([word])
 
 
 def test_a_schedule_has_its_own_number_of_epochs_and_others_as_many_as_help():
