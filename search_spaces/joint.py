@@ -44,7 +44,8 @@ JOINT = Space(
 class Helpful:
     """A part beyond the paper that lowered the relative error or the NME by more than chance.
 
-    Measured for models of both tasks with 5 frozen blocks, heatmaps with 4 (``benchmarks/results/additions.csv``).
+    Measured for models of both tasks: mirrored faces with 4 and with 5 frozen blocks, attention with 5, heatmaps with 4
+    (``benchmarks/results/additions.csv``).
     """
 
     value: Value

@@ -15,6 +15,7 @@ def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_
     measured = pd.read_csv(ROOT / "benchmarks/results/additions.csv").set_index(["addition", "frozen_blocks"])
     for name, blocks, key, value in (
         ("mirrored", 5, "flip", True),
+        ("mirrored", 4, "flip", True),
         ("self-attention, unit RMS", 5, "attention", "self_rms"),
         ("heatmap of block 4", 4, "landmark_head", "heatmap"),
         ("heatmap of block 4", 4, "heatmap_block", 4),
