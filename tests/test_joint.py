@@ -9,6 +9,7 @@ from search_spaces.catalogue import SPACES
 from search_spaces.parts import DEFAULTS, PARTS
 from tune.planning import new_plan, searched_space
 from tune.profile import Profile
+from tune.report import planned
 
 
 def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_the_last_word():
@@ -70,3 +71,20 @@ def test_tpe_says_when_it_will_hardly_learn(trials, said):
     line = "tpe draws the first 10 trials of each of the 4 kinds of model at random; of 16 it learns little"
     assert (line in told) == said
     assert not any("tpe" in word for word in new_plan({"trials": 16}, SPACES["joint"], {}, 0.0)[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("multitask", {}, "16 trials of up to 10 epochs; then the best anew: 50 epochs with 3 seeds"),
+        (
+            "joint",
+            {"race": 4, "top_k": 2, "grace": 10, "retrain_seeds": 1},
+            "16 trials of 10 epochs; a race of 4 leaders; then the 2 best of each of 4 kinds of model anew: "
+            "50 epochs with 1 seed",
+        ),
+        ("paper_gender", {}, "4 trials of 10 epochs; then the best anew: 50 epochs with 3 seeds"),
+    ],
+)
+def test_a_search_says_at_its_start_how_much_will_be_trained(name, options, told):
+    assert planned(new_plan(options, SPACES[name], {}, 0.0)[0]) == told

@@ -17,14 +17,18 @@ SHOWN = ("relative_error", "val_gender_auc", "val_gender_accuracy", "val_nme_pct
 
 def planned(plan: Plan) -> str:
     """How much is trained: trials, a race, and winners."""
-    trials = (
-        f"{plan.trials} trial{'s' if plan.trials > 1 else ''} of {plan.epochs} epoch{'s' if plan.epochs > 1 else ''}"
-    )
-    kinds = len(plan.architectures()) * plan.top_k
-    winners = f"the best of each of {kinds} kinds of model" if kinds > 1 and plan.top_k == 1 else f"{kinds} of them"
-    stopped = "" if plan.sampler is Sampler.GRID or plan.grace >= plan.epochs else ", most stopped before"
-    race = f"; then a race of {plan.race} leaders" if plan.race else ""
-    return f"{trials}{stopped}{race}; then {winners} anew: {plan.retrain_epochs} epochs, {plan.retrain_seeds} seeds"
+    whole = plan.sampler is Sampler.GRID or plan.grace >= plan.epochs
+    trials = f"{_count(plan.trials, 'trial')} of {'' if whole else 'up to '}{_count(plan.epochs, 'epoch')}"
+    race = f"; a race of {plan.race} leaders" if plan.race else ""
+    best = "the best" if plan.top_k == 1 else f"the {plan.top_k} best"
+    kinds = len(plan.architectures())
+    of_each = f" of each of {kinds} kinds of model" if kinds > 1 else ""
+    again = f"{_count(plan.retrain_epochs, 'epoch')} with {_count(plan.retrain_seeds, 'seed')}"
+    return f"{trials}{race}; then {best}{of_each} anew: {again}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def print_winners(
@@ -34,7 +38,7 @@ def print_winners(
     decides; ``faces`` are in validation, ``trials`` of each kind have a result, ``decided`` is what a race said.
     """
     epochs, seeds = plan.retrain_epochs, plan.retrain_seeds
-    trained = f"{epochs} epoch{'s' if epochs > 1 else ''}"
+    trained = _count(epochs, "epoch")
     spread = f"mean +- standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     print(f"\nwinners, retrained for {trained}: {spread}, at the best epoch by {faces} validation faces:")
     shown = (SHOWN[0], *GOALS, *SHOWN[1:3]) if plan.two_goals else SHOWN
