@@ -144,7 +144,8 @@ def found_place(
     if recorded is None:
         workers, precision = plan_workers(given.get("workers"), given.get("gpus_per_trial"), machine), None
     else:
-        workers, precision = workers_again(given, recorded["workers"], machine), Precision(recorded["precision"])
+        workers = workers_again(given, recorded["workers"], machine, say)
+        precision = Precision(recorded["precision"])
     say(f"{machine.cores} cores, {machine.gpus:g} GPUs; {workers.count} at once")
     if run is not None:
         check_nodes(run, say)

@@ -198,7 +198,7 @@ def resume(given: dict[str, Any]) -> None:
         changes = {key: given[key] for key in CHANGEABLE - PLACE if key in given}
         plan = replace(plan, **changes)
         machine = started(given, run)
-        workers = workers_again(given, recorded["workers"], machine)
+        workers = workers_again(given, recorded["workers"], machine, say)
         place = place_on(machine, given, workers, Precision(recorded["precision"]))
         materials = Materials(plan, place, say)
         materials.check_same(recorded, str(run.search))

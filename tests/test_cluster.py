@@ -59,12 +59,18 @@ def test_workers_share_the_cores_and_each_has_room_on_a_node(asked, machine, exp
     ],
 )
 def test_a_resumed_run_has_its_workers_again_as_far_as_there_is_room(given, before, machine, expected):
-    assert workers_again(given, before, Machine(tuple(Node(*node) for node in machine))) == expected
+    said = []
+    assert workers_again(given, before, Machine(tuple(Node(*node) for node in machine)), said.append) == expected
+    fewer = "workers" not in given and expected.count < before["count"]
+    note = (
+        f"note: {expected.count} instead of the {before['count']} workers that this run had; there is no room for more"
+    )
+    assert said == [note] * fewer
 
 
 def test_a_run_is_not_resumed_on_fewer_gpus_without_a_word():
     with pytest.raises(UserError, match=r"--gpus-per-trial 1: no node has so many GPUs \(0\)"):
-        workers_again({}, {"count": 2, "gpus": 1.0}, Machine((Node(2, 0),)))
+        workers_again({}, {"count": 2, "gpus": 1.0}, Machine((Node(2, 0),)), print)
 
 
 @pytest.mark.parametrize(("gpus", "trials"), [(0, 1), (0.25, 4), (0.4, 2), (0.5, 2), (0.6, 1), (1, 1), (2, 1)])

@@ -18,9 +18,9 @@ from core.retraining import Objective
 from core.seeds import derived_seed
 from search_spaces.prior import draw_around, trust
 from search_spaces.space import Space
+from tune.branches import KIND
 
 LEADER, OF_PRIOR = "leader", "prior"
-KIND = "architecture"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.json_text import read_json
+from core.patience import Say
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,20 @@ def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machi
     return Workers(chosen, threads, per_trial)
 
 
-def workers_again(given: Mapping[str, Any], recorded: Mapping[str, Any], machine: Machine) -> Workers:
-    """Workers of a resumed run: as many as asked for now, or else as ``recorded`` before, as far as there is room now.
+def workers_again(given: Mapping[str, Any], recorded: Mapping[str, Any], machine: Machine, say: Say) -> Workers:
+    """Workers of a run that is resumed: as many as the user asks for, else as many as it had.
+
+    Where the machine has no room for those that it had, it gets what there is room for, which is said.
 
     Raises:
         UserError: as of :func:`plan_workers`.
     """
-    gpus = given.get("gpus_per_trial", recorded["gpus"])
-    before = min(recorded["count"], machine.room(1, gpus)) if gpus >= 0 else recorded["count"]
-    return plan_workers(given.get("workers", before or None), gpus, machine)
+    gpus, before = given.get("gpus_per_trial", recorded["gpus"]), recorded["count"]
+    room = machine.room(1, gpus)
+    if "workers" not in given and 0 < room < before:
+        say(f"note: {room} instead of the {before} workers that this run had; there is no room for more")
+        return plan_workers(room, gpus, machine)
+    return plan_workers(given.get("workers", before if room else None), gpus, machine)
 
 
 @dataclass(frozen=True)

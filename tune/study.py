@@ -18,7 +18,8 @@ from core.seeds import derived_seed
 from core.session import DivergedError
 from search_spaces.grid import grid_of
 from search_spaces.space import Space
-from tune.head_start import KIND, OF_PRIOR, HeadStart
+from tune.branches import KIND
+from tune.head_start import OF_PRIOR, HeadStart
 from tune.journal import COSTS, ORIGIN, OwnStorage, PatientBackend, check_trials, mend, reading
 from tune.judge import Judge, Seen
 from tune.suggestion import distribution, suggest

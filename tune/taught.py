@@ -8,7 +8,7 @@ import optuna
 
 from core.names import TASKS, Architecture, Task
 from search_spaces.space import Space
-from tune.head_start import KIND
+from tune.branches import KIND
 from tune.suggestion import suggest
 
 GOAL_OF = {Task.GENDER: 0, Task.LANDMARKS: 1}
