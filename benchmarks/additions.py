@@ -10,7 +10,7 @@ long as it gets better (--patience), on every fold of train and validation with 
 over folds, and how much lower errors are than those of what it is compared with, with 95 % intervals over seeds and
 faces, one at a time: of twenty of which none brings anything, one may look as if it did. What was trained is kept in
 --work and not trained again, so that two processes may share it (--only). Appends to benchmarks/results/additions.csv;
-what --only asks for, where --record is given too.
+what --only asks for, and nothing else, where --record is given too.
 """
 
 import argparse
@@ -79,7 +79,8 @@ def main() -> None:
     print(f"\n{given.blocks} frozen blocks, heads {given.head_width} wide, {given.folds} folds, {seeds}")
     print(text_table(rows, columns))
     if not given.quick and (given.record or not given.only):
-        append_rows(RESULTS / "additions.csv", rows)
+        asked = given.only or list(ADDITIONS)
+        append_rows(RESULTS / "additions.csv", [row for row in rows if row["addition"] in asked])
 
 
 def given_rates(words: Sequence[str]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.additions_list import ADDITIONS, settings_of
 from benchmarks.material import Material
 from core.augmentation import augmentation_of
-from core.config import config_from_flat
+from core.config import Config, config_from_flat
 from core.errors import UserError
 from core.examples import Examples
 from core.folds import FoldedSession
@@ -29,6 +29,7 @@ from core.retraining import finished_record, write_record
 from core.seeds import derived_seed
 from core.session import DivergedError
 
+DEFAULTS = Config().flat()
 RATE_SEED = 1000  # far from those that are compared
 RECIPE = 3  # changes with anything that trains otherwise under the same settings: what is kept is trained anew then
 
@@ -48,8 +49,12 @@ class Training:
     folds: int
 
     def record(self, precision: str, digest: str) -> dict[str, Any]:
-        """What is written beside its predictions, by which they are known again."""
-        config = config_from_flat({**self.settings, "lr": self.lr, "precision": precision}).flat()
+        """What is written beside its predictions, by which they are known again.
+
+        Settings at their defaults are left out, so that one which is new leaves all that was trained before it known.
+        """
+        whole = config_from_flat({**self.settings, "lr": self.lr, "precision": precision}).flat()
+        config = {key: value for key, value in whole.items() if value != DEFAULTS[key]}
         own = {"seed": self.seed, "epochs": self.epochs, "patience": self.patience, "folds": self.folds}
         return {"recipe": RECIPE, **own, "faces_and_weights": digest, "config": config}
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-BASE, MIRRORED, ATTENDING = "base", "mirrored", "self-attention"
+BASE, MIRRORED, SEEING, ATTENDING = "base", "mirrored", "heatmap of block 4", "self-attention"
 
 
 class Addition(NamedTuple):
@@ -42,7 +42,8 @@ ADDITIONS: dict[str, Addition] = {
     "dropout 0.2": Addition(BASE, {**PLAIN, "dropout": 0.2}),
     "batches of 60": Addition(BASE, {**PLAIN, "batch_size": 60}),
     "heatmap": Addition(BASE, HEATMAP),
-    "heatmap of block 4": Addition(BASE, {**HEATMAP, "heatmap_block": 4}),
+    SEEING: Addition(BASE, {**HEATMAP, "heatmap_block": 4}),
+    "heatmap of block 4, landmarks at 3e-4": Addition(SEEING, {**HEATMAP, "heatmap_block": 4, "lr_landmarks": 3e-4}),
     ATTENDING: Addition(BASE, ATTENTION),
     "self-attention, unit RMS": Addition(ATTENDING, {**ATTENTION, "attention": "self_rms"}),
     "own d_k": Addition(ATTENDING, {**ATTENTION, "d_k_landmarks": 64}),
@@ -53,7 +54,7 @@ ADDITIONS: dict[str, Addition] = {
 }
 
 
-NEEDING_ROOM = ("uncertainty", "dwa", "heatmap of block 4")
+NEEDING_ROOM = ("uncertainty", "dwa", SEEING, "heatmap of block 4, landmarks at 3e-4")
 """What has no effect, or cannot be, where all five blocks are frozen: there is no block 4 to train on, and the tasks
 share nothing by whose weights they could be weighed."""
 

@@ -124,7 +124,7 @@ def _weights_readers(material: Material) -> list[Reader]:
 
     return [
         Reader("weights, .pth", {plain: pickled.getvalue()}, lambda: weights_from_file(plain), changed_archive),
-        Reader("weights of a winner", {learned: save(expected)}, lambda: read_learned(learned, expected)),
+        Reader("weights of a winner", {learned: save(expected)}, lambda: read_learned(learned, expected, expected)),
         Reader("checkpoint", {checkpoint: material.checkpoint(place)}, resume, changed_archive),
     ]
 

@@ -77,8 +77,9 @@ def model_conclusions(
 
     Args:
         tested: predictions of each architecture for the test faces by the number of the seed.
-        apart: whether the multi-task model learned each task as if alone (:func:`core.config.learns_apart`): it differs
-            from single-task models only in which epoch was kept, so that there is nothing to conclude from it.
+        apart: whether the multi-task model learned each task as if alone (:func:`core.config.learns_apart`, with fixed
+            lambdas): it differs from single-task models only in which epoch was kept, so that there is nothing to
+            conclude from it.
     """
 
     def shared(one: str, other: str) -> list[int]:

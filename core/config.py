@@ -99,6 +99,9 @@ class TrainingConfig:
     optimizer: Optimizer = checked(Optimizer.ADAMAX, one_of(Optimizer))
     lr: float = checked(1e-3, number(1e-8, 10.0))
 
+    lr_landmarks: float = checked(0.0, number(0.0, 10.0))
+    """Of what is trained for landmarks alone, their attention and their head (models with two tasks); 0 for ``lr``."""
+
     lr_schedule: Schedule = checked(Schedule.CONSTANT, one_of(Schedule))
     """Over the epochs that a trial has if nothing stops it, or those of a retraining."""
 
@@ -189,11 +192,13 @@ _SHARING_DEFAULTS = {key: Config().flat()[key] for key in SHARING}
 
 
 def learns_apart(settings: Mapping[str, Any]) -> bool:
-    """Whether a model of both tasks with these settings learns each as it would alone, however they are weighed.
+    """Whether a model of both tasks with these settings learns each as it would alone, whatever lambda1 and lambda2
+    (above 0) are.
 
     Where all blocks that landmarks are found from are frozen, no weight is trained for both tasks. Each trains its own,
-    which all four optimisers do at the same pace however large its loss is; only with weight decay is the loss weighed
-    against something else.
+    which all four optimisers do at the same pace whatever its loss is multiplied by; only with weight decay is the loss
+    weighed against something else. A factor that changes while training does change their pace, as they remember
+    earlier gradients, so that ``loss_weighting`` is not without an effect.
     """
     decay, frozen, head, block = (settings.get(key, default) for key, default in _SHARING_DEFAULTS.items())
     return bool(decay == 0.0 and frozen >= (block if head == LandmarkHead.HEATMAP else 5))

@@ -40,13 +40,16 @@ def fold_faces(split: Split, gender: NDArray[np.int64], identity: NDArray[np.int
         counts = f"{women_and_men[0]} women and {women_and_men[1]} men"
         raise UserError(f"{folds} folds need {folds} women and {folds} men; train and validation have {counts}")
     people = identity[seen]
+    too_few = f"{folds} folds: one of them would be without women or without men; too few people"
+    if len(np.unique(people)) < folds:
+        raise UserError(too_few)
     if len(np.unique(people)) == len(seen):  # then this is enough; the other one weighs each person against each fold
         pairs = StratifiedKFold(folds, shuffle=True, random_state=seed).split(seen, gender[seen])
     else:
         pairs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(seen, gender[seen], people)
     found = [(seen[train], seen[validation]) for train, validation in pairs]
     if any(len(np.unique(gender[part])) < 2 for pair in found for part in pair):
-        raise UserError(f"{folds} folds: one of them would be without women or without men; too few people")
+        raise UserError(too_few)
     return found
 
 

@@ -36,9 +36,9 @@ def learning_figure(
     """A column of panels for each model or choice, a row for each metric.
 
     ``curves[model]`` holds a table for each training seed, with ``epoch`` and the columns ``train_<metric>`` and
-    ``val_<metric>`` (``relative_error`` without prefix) as far as they exist. Seeds are thin lines, their mean is a
-    thick one. Losses have a logarithmic axis, shared by the models only if ``same_loss``: where landmark losses or
-    lambdas differ, so does the unit. ``colour`` is that of all curves, where they are of one model.
+    ``val_<metric>`` (``relative_error`` without prefix) as far as they exist. Seeds are thin lines; their mean, as far
+    as all of them go, is a thick one. Losses have a logarithmic axis, shared by the models only if ``same_loss``: where
+    landmark losses or lambdas differ, so does the unit. ``colour`` is that of all curves, where they are of one model.
     """
     rows, columns = len(metrics), len(curves)
     figure = new_figure(min(max(3.9, 2.4 * columns), PAGE), 2.2 * rows + 0.5)
@@ -68,7 +68,9 @@ def _plot_seeds(axes: Axes, runs: Sequence[pd.DataFrame], column: str, style: di
     if len(known) > 1:
         for run in known:
             axes.plot(run["epoch"], run[column], linewidth=0.7, alpha=0.5, **style)
-    mean = pd.concat(known).groupby("epoch")[column].mean()
+    # A seed that diverged ends early: after it the mean of the others would be another line.
+    common = min(int(run["epoch"].max()) for run in known)
+    mean = pd.concat([run[run["epoch"] <= common] for run in known]).groupby("epoch")[column].mean()
     axes.plot(mean.index, mean, linewidth=1.6, **style)
 
 

@@ -36,7 +36,7 @@ LOOKS: dict[str, Look] = {
     Architecture.GENDER: Look("single-task gender", "#0072B2", marker="D"),
     Architecture.LANDMARKS: Look("single-task landmarks", "#D55E00", (0, (6, 1.5)), "^"),
     Architecture.MULTITASK: Look("multi-task", "#009E73", (0, (6, 1.5, 1, 1.5))),
-    Architecture.ATTENTION: Look("self-attention", "#CC79A7", (0, (2, 1)), "s"),
+    Architecture.ATTENTION: Look("attention", "#CC79A7", (0, (2, 1)), "s"),
     MEAN_FACE: Look("mean face", "#777777", (0, (1, 1.5))),
 }
 

@@ -214,7 +214,7 @@ def baseline_predictions(train: Truth, faces: int) -> Predictions:
 
 
 def baseline_scores(train: Truth, truth: Truth) -> dict[str, float]:
-    """All scores of :func:`baseline_predictions` on ``truth``, and its ``relative_error``, which is 1
-    where women and men are as many in both, and less otherwise."""
+    """All scores of :func:`baseline_predictions` on ``truth``, and its ``relative_error``, which is about 1: less where
+    one gender is as much more frequent in both, more where it is only in ``train``."""
     scores = score(baseline_predictions(train, len(truth.gender)), truth)
     return scores | {RELATIVE_ERROR: relative_error(scores, scores["nme_pct"])}

@@ -82,6 +82,8 @@ class FaceModel(nn.Module):
         self.heatmap_block = heatmap_block
         self.features = vgg16_features(device="cpu")
         self.features[: self.split].requires_grad_(False)
+        if architecture is Architecture.LANDMARKS and heatmap_block:
+            self.features[BLOCK_ENDS[heatmap_block] :].requires_grad_(False)  # nothing looks at them
         attends = architecture is Architecture.ATTENTION
         tasks = TASKS[architecture]
         self.attention = nn.ModuleDict({task: attention[task].module() for task in tasks if attends})
@@ -116,6 +118,11 @@ class FaceModel(nn.Module):
     def learned_tensors(self) -> dict[str, Tensor]:
         """The tensors that training changes, by name."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def learned_for(self, task: Task) -> dict[str, Tensor]:
+        """Those of a task's own attention and head, which no other task sees."""
+        own = (f"attention.{task}.", f"heads.{task}.")
+        return {name: tensor for name, tensor in self.learned_tensors().items() if name.startswith(own)}
 
 
 def unlearned(settings: ModelConfig) -> FaceModel:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, optim
@@ -22,9 +23,14 @@ FUSED: dict[Optimizer, tuple[str, ...]] = {Optimizer.ADAM: ("cpu", "cuda"), Opti
 
 
 def build_optimizer(
-    kind: Optimizer, parameters: Iterable[Tensor], lr: float, device: torch.device, weight_decay: float = 0.0
+    kind: Optimizer,
+    parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
+    lr: float,
+    device: torch.device,
+    weight_decay: float = 0.0,
 ) -> optim.Optimizer:
-    """An optimiser with torch's defaults apart from the learning rate and the weight decay."""
+    """An optimiser with torch's defaults apart from the learning rate and the weight decay; groups of parameters may
+    have a rate of their own, as torch takes them."""
     options = {"fused": True} if device.type in FUSED.get(kind, ()) else {}
     return OPTIMIZERS[kind](list(parameters), lr=lr, weight_decay=weight_decay, **options)
 

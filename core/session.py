@@ -77,13 +77,19 @@ class Session:
         mean_fraction = torch.from_numpy(mean_face / np.float32(CROP))
         self.model = build_model(config.model, weights, mean_fraction).to(device)
         training = config.training
-        self.optimizer = build_optimizer(
-            training.optimizer, self.model.learned_tensors().values(), training.lr, device, training.weight_decay
-        )
+        self.optimizer = build_optimizer(training.optimizer, self._groups(), training.lr, device, training.weight_decay)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.loss = model_loss(training)
         self.losses = task_losses(training)
         lambdas = {Task.GENDER: training.lambda1, Task.LANDMARKS: training.lambda2}
         self.weights = TaskWeights(training.loss_weighting, lambdas, device)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """What is trained; apart, where it has a rate of its own, what is trained for landmarks alone."""
+        own_rate, learned = self.config.training.lr_landmarks, self.model.learned_tensors()
+        own = self.model.learned_for(Task.LANDMARKS) if own_rate and len(self.model.heads) > 1 else {}
+        shared = {"params": [tensor for name, tensor in learned.items() if name not in own]}
+        return [shared, {"params": list(own.values()), "lr": own_rate}] if own else [shared]
 
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch, then score the whole validation set.
@@ -148,8 +154,9 @@ class Session:
         training = self.config.training
         if training.lr_schedule is not Schedule.CONSTANT:
             assert self.epochs is not None
-            for group in self.optimizer.param_groups:
-                group["lr"] = training.lr * rate_at(training.lr_schedule, self.epoch, self.epochs)
+            share = rate_at(training.lr_schedule, self.epoch, self.epochs)
+            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = rate * share
 
     def _shown(self, faces: NDArray[np.int64], random: np.random.Generator) -> Batch:
         """Training faces as an epoch shows them."""

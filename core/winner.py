@@ -172,7 +172,7 @@ def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.de
     """
     with torch.device("meta"):  # random heads of 120 million parameters each would only be overwritten
         model = unlearned(winner.config.model)
-    learned = read_learned(folder / "weights.safetensors", model.learned_tensors())
+    learned = read_learned(folder / "weights.safetensors", model.learned_tensors(), model.state_dict())
     started = {f"features.{name}": tensor for name, tensor in backbone.features.items()}
     model.load_state_dict({**started, **learned}, assign=True)
     model.features.to(memory_format=torch.channels_last)
@@ -208,8 +208,10 @@ def look_at(model: FaceModel, images: Tensor, config: Config) -> None:
         model(model.frozen_features(images))
 
 
-def read_learned(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def read_learned(path: Path, expected: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a winner's weights file as float32, in the names and shapes of ``expected``.
+
+    It may hold others of ``known``, all that the model has: older versions kept convolutions that nothing looks at.
 
     Raises:
         UserError: the file is damaged or of another model.
@@ -219,9 +221,10 @@ def read_learned(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not readable as weights ({first_line(error)})") from None
     for name in sorted(set(expected) | set(tensors)):
-        shapes = [tuple(held[name].shape) if name in held else "missing" for held in (tensors, expected)]
+        wanted = expected if name in expected else known
+        shapes = [tuple(held[name].shape) if name in held else "missing" for held in (tensors, wanted)]
         if shapes[0] != shapes[1]:
             raise UserError(f"{path}: not the weights of this winner ({name} is {shapes[0]}, must be {shapes[1]})")
         if not bool(torch.isfinite(tensors[name]).all()):
             raise UserError(f"{path}: {name} holds values that are not finite")
-    return {name: tensor.float() for name, tensor in tensors.items()}
+    return {name: tensors[name].float() for name in expected}

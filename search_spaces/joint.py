@@ -11,7 +11,7 @@ from search_spaces.gender import OPTIMISATION
 from search_spaces.landmarks import REGRESSION
 from search_spaces.multitask import WEIGHTING
 from search_spaces.parameter import Choice, Value
-from search_spaces.parts import DEFAULTS, PARTS, WEIGHING, without_effect
+from search_spaces.parts import DEFAULTS, LAMBDAS, PARTS, WEIGHING, without_effect
 from search_spaces.space import Condition, Space
 
 _WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
@@ -64,6 +64,16 @@ HELPFUL = {
 }
 
 
+_IDLE: dict[str, tuple[tuple[str, tuple[Value, ...]], ...]] = {
+    "landmark_start": (("architecture", (str(Architecture.GENDER),)),),
+    "head_width": (
+        ("architecture", (str(Architecture.LANDMARKS),)),
+        ("landmark_head", (str(LandmarkHead.HEATMAP),)),
+    ),
+}
+"""Settings of no parameter of ``joint``, and with what other settings together they change nothing."""
+
+
 def helpful_settings(settings: Mapping[str, Any], vary: Sequence[str]) -> dict[str, Any]:
     """What all of joint's trials have of the parts that help, unless the user varies or sets them.
 
@@ -81,9 +91,16 @@ def helpful_settings(settings: Mapping[str, Any], vary: Sequence[str]) -> dict[s
     return found
 
 
+def _both_learn(config: Mapping[str, Any]) -> bool:
+    """Whether neither task's loss is weighed with 0, with which nothing is learned."""
+    return all(config.get(key, DEFAULTS[key]) > 0 for key in LAMBDAS)
+
+
 def matters(key: str, config: Mapping[str, Any]) -> bool:
     """Whether a setting changes anything in such a trial: d_k only in self-attention, beta only in smooth L1."""
-    if without_effect(key, config) or (key in WEIGHING and learns_apart(config)):
+    if without_effect(key, config) or (key in LAMBDAS and learns_apart(config) and _both_learn(config)):
+        return False
+    if key in _IDLE and all(config.get(setting, DEFAULTS[setting]) in values for setting, values in _IDLE[key]):
         return False
     if key in PARTS:
         return all(config.get(setting, DEFAULTS[setting]) in values for setting, values in PARTS[key].needs)

@@ -17,6 +17,7 @@ from core.names import (
     Schedule,
     Task,
 )
+from search_spaces.gender import OPTIMISATION
 from search_spaces.parameter import Choice, Float, Int, Parameter, Value
 from search_spaces.space import Condition, Space
 
@@ -41,6 +42,7 @@ PARTS = {
     "weight_decay": Part(Float(1e-6, 1e-1, log=True)),
     "dropout": Part(Float(0.0, 0.7)),
     "batch_size": Part(Choice((8, 15, 30, 60))),
+    "lr_landmarks": Part(OPTIMISATION["lr"], (("architecture", _BOTH),)),
     "flip": Part(Choice((False, True))),
     "augmentation": Part(Choice((0.0, 0.25, 0.5, 1.0))),
     "loss_weighting": Part(Choice(tuple(map(str, LossWeighting))), (("architecture", _BOTH),)),
@@ -55,6 +57,8 @@ PARTS = {
     "d_v": Part(Int(32, 512, log=True), (_ATTENDING, _SELF)),
 }
 DEFAULTS = Config().flat()
+FOLLOWS = {"lr_landmarks": "lr", "d_k_landmarks": "d_k", "d_v": "d_k"}
+"""Settings that are another's value where they are 0."""
 
 _GIVEN = ("loss_weighting", (str(LossWeighting.FIXED), str(LossWeighting.DWA)))
 ONLY_WITH: dict[str, tuple[str, tuple[Value, ...]]] = {"d_k": _SELF, "lambda1": _GIVEN, "lambda2": _GIVEN}
@@ -64,8 +68,15 @@ lambdas, and goes on the same way.
 """
 
 
+def filled(config: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` with the values that its settings of 0 stand for, where those are in it."""
+    stands = {key: config[other] for key, other in FOLLOWS.items() if config.get(key) == 0 and other in config}
+    return {**config, **stands}
+
+
 HEAD = "landmark_head"
-WEIGHING = ("lambda1", "lambda2", "loss_weighting")
+LAMBDAS = ("lambda1", "lambda2")
+WEIGHING = (*LAMBDAS, "loss_weighting")
 """What weighs the tasks against each other."""
 
 
@@ -113,7 +124,7 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
         if setting in space.parameters and len(found) < len(possible):
             condition = Condition(setting, found)
     if name in WEIGHING and _shares_nothing(space):
-        raise UserError(f"--vary {name}: would have no effect in space {space.name}; {nothing_shared(space)}")
+        raise UserError(f"--vary {name}: has nothing to weigh in space {space.name}; {nothing_shared(space)}")
     parameters, conditions = {**space.parameters, name: part.parameter}, dict(space.conditions)
     if condition is not None:
         conditions[name] = condition
@@ -140,8 +151,9 @@ def nothing_shared(space: Space) -> str:
 
 
 def without_idle_weights(space: Space) -> Space:
-    """``space`` without lambda1, lambda2 and ``loss_weighting`` as parameters where they would have no effect in any of
-    its trials; and, where all are of one kind of model, with them only for landmark heads with which they have one."""
+    """``space`` without lambda1, lambda2 and ``loss_weighting`` as parameters where they would have nothing to weigh in
+    any of its trials; and, where all are of one kind of model, with them only for landmark heads with which they have.
+    """
     weights = [key for key in WEIGHING if key in space.parameters]
     if not weights:
         return space

@@ -12,7 +12,7 @@ from core.names import Architecture
 from search_spaces.joint import matters
 from search_spaces.paper import PAPER_CHOICES, PAPER_FIXED
 from search_spaces.parameter import Choice, Float, Int, Parameter, Value
-from search_spaces.parts import DEFAULTS, PARTS
+from search_spaces.parts import DEFAULTS, FOLLOWS, PARTS, filled
 from search_spaces.space import Space
 
 WIDTH = 0.1
@@ -22,8 +22,6 @@ FAITH = 0.7
 BETA = 4.0
 """Trials after which half of them are still drawn around the prior."""
 ELSEWHERE = ("split_seed", "precision", "activation_cache")  # where and how a model was trained, not what it is
-
-AS_D_K = ("d_k_landmarks", "d_v")  # where they are 0
 
 Prior = Mapping[str, Mapping[str, Any]]
 """Values by kind of model; those that are not named are drawn evenly."""
@@ -50,7 +48,7 @@ def trust(number: int) -> float:
 def centred(space: Space, kind: str, values: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     """What of a kind's known values a space can draw around; and, in words, what it cannot follow."""
     fixed = config_from_flat({**space.fixed, "architecture": kind}).flat()
-    values = {key: values.get("d_k", 0) if key in AS_D_K and value == 0 else value for key, value in values.items()}
+    stands, values, given = filled(fixed), filled(values), values
     centre: dict[str, Value] = {}
     skipped = []
     for key, parameter in space.parameters.items():
@@ -62,9 +60,10 @@ def centred(space: Space, kind: str, values: Mapping[str, Any]) -> tuple[dict[st
             skipped.append(f"{key} {values[key]} is none of {parameter}")
     for key, value in values.items():
         told = key not in space.parameters and key not in ELSEWHERE and matters(key, {**fixed, **values})
-        same = value == (fixed[key] or fixed["d_k"] if key in AS_D_K else fixed[key])
+        follows = key in FOLLOWS and fixed[key] == 0 and FOLLOWS[key] in space.parameters
+        same = given[key] == fixed[key] or (value == stands[key] and not follows)
         if told and key != "architecture" and not same:
-            skipped.append(f"{key} {value} is fixed at {fixed[key]}")
+            skipped.append(f"{key} {value} " + (f"follows {FOLLOWS[key]}" if follows else f"is fixed at {stands[key]}"))
     return centre, skipped
 
 

@@ -42,7 +42,7 @@ def test_roc_curves_are_scikit_learns_points_one_curve_a_seed() -> None:
 def test_the_roc_legend_has_each_model_once_with_its_mean_area() -> None:
     figure = roc_figure({MULTITASK: [margins(0), margins(1)], ATTENTION: [margins(2)]}, GENDER)
     first, second, third = (roc_auc_score(GENDER, margins(seed)) for seed in range(3))
-    assert legend_of(figure) == [f"multi-task: {(first + second) / 2:.3f}", f"self-attention: {third:.3f}"]
+    assert legend_of(figure) == [f"multi-task: {(first + second) / 2:.3f}", f"attention: {third:.3f}"]
 
 
 def test_the_error_distribution_says_the_share_of_faces_within_each_threshold() -> None:
@@ -78,7 +78,7 @@ def test_confusion_cells_show_faces_and_their_share_of_the_true_gender() -> None
 
 def test_confusion_has_a_panel_a_model_and_bears_a_gender_without_faces() -> None:
     figure = confusion_figure({MULTITASK: np.array([[0, 0], [5, 20]]), ATTENTION: np.array([[25, 0], [0, 25]])})
-    assert [axes.get_title() for axes in figure.axes] == ["multi-task", "self-attention"]
+    assert [axes.get_title() for axes in figure.axes] == ["multi-task", "attention"]
     assert figure.axes[0].texts[0].get_text() == "0\n0 %"
 
 

@@ -86,6 +86,14 @@ def test_too_few_people_for_the_folds_are_a_clear_error():
         fold_faces(split, gender, identity, 2, 0)
 
 
+def test_more_folds_than_people_are_the_same_clear_error():
+    identity = np.arange(140) % 14  # seven women and seven men, ten faces each
+    split = SimpleNamespace(train=np.arange(120), validation=np.arange(120, 140))
+    assert len(fold_faces(split, identity % 2, identity, 7, 0)) == 7
+    with pytest.raises(UserError, match=r"15 folds: .*too few people"):
+        fold_faces(split, identity % 2, identity, 15, 0)
+
+
 def thirds(activations):
     """Three pairs of made-up faces."""
     whole, rows = activations[0], np.arange(60)

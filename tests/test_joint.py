@@ -6,6 +6,7 @@ from real_search import ROOT
 
 from core.errors import UserError
 from search_spaces.catalogue import SPACES
+from search_spaces.joint import matters
 from search_spaces.parts import DEFAULTS, PARTS
 from tune.planning import new_plan, searched_space
 from tune.profile import Profile
@@ -88,3 +89,34 @@ def test_tpe_says_when_it_will_hardly_learn(trials, said):
 )
 def test_a_search_says_at_its_start_how_much_will_be_trained(name, options, told):
     assert planned(new_plan(options, SPACES[name], {}, 0.0)[0]) == told
+
+
+@pytest.mark.parametrize(
+    ("key", "config", "expected"),
+    [
+        ("attention_heads", {"architecture": "attention"}, True),
+        ("attention_heads", {"architecture": "attention", "attention": "se"}, False),
+        ("attention_heads", {"architecture": "multitask"}, False),
+        ("heatmap_block", {"architecture": "landmarks", "frozen_blocks": 4, "landmark_head": "heatmap"}, True),
+        ("heatmap_block", {"architecture": "landmarks", "frozen_blocks": 4}, False),
+        ("dropout", {"architecture": "gender"}, True),
+        ("d_k", {"architecture": "attention"}, True),
+        ("d_k", {"architecture": "attention", "attention": "cbam"}, False),
+        ("lambda1", {"architecture": "multitask"}, True),
+        ("lambda1", {"architecture": "multitask", "loss_weighting": "dwa"}, True),
+        ("lambda2", {"architecture": "attention", "loss_weighting": "uncertainty"}, False),
+        ("lambda1", {"architecture": "gender"}, False),
+        ("lambda1", {"architecture": "multitask", "frozen_blocks": 5, "lambda1": 3.0}, False),
+        ("lambda1", {"architecture": "multitask", "frozen_blocks": 5, "lambda2": 0.0}, True),
+        ("loss_weighting", {"architecture": "multitask", "frozen_blocks": 5, "loss_weighting": "dwa"}, True),
+        ("landmark_start", {"architecture": "gender"}, False),
+        ("landmark_start", {"architecture": "landmarks"}, True),
+        ("head_width", {"architecture": "landmarks", "landmark_head": "heatmap"}, False),
+        ("head_width", {"architecture": "multitask", "landmark_head": "heatmap"}, True),
+        ("head_width", {"architecture": "landmarks"}, True),
+        ("views", {"architecture": "gender", "flip": True}, False),
+        ("views", {"architecture": "gender", "augmentation": 0.5}, True),
+    ],
+)
+def test_a_part_matters_where_it_has_an_effect(key, config, expected):
+    assert matters(key, config) == expected

@@ -6,6 +6,7 @@ from earlier_run import IDENTITY, plan_of, write_earlier, write_winner_rows
 
 from core.errors import UserError
 from core.storage import Storage
+from search_spaces.parts import with_parts
 from tune.head_start import Earlier
 from tune.knowledge import Knowledge
 from tune.profile import Profile
@@ -102,6 +103,14 @@ def test_a_setting_that_the_earlier_search_had_fixed_may_vary_now(known):
     trials = [({"optimizer": "adam"}, [0.5], "stopped")]
     found, _ = known(plan_of("gender"), plan_of("gender", settings={"lr": 5e-4}), trials)
     assert found.leaders == [{"optimizer": "adam", "lr": 5e-4}]
+
+
+def test_where_the_landmarks_rate_varies_earlier_trials_have_their_common_one(known):
+    trials = [(MULTI, [0.5], "stopped"), (ADAM, [0.5], "stopped")]
+    space = with_parts(plan_of().search_space(), ["lr_landmarks"])
+    found, said = known(replace(plan_of(), space=space.to_json()), plan_of(), trials)
+    assert [one.parameters for one in found.earlier] == [MULTI | {"lr_landmarks": 1e-4}, ADAM]
+    assert "not comparable" not in said[0]
 
 
 @pytest.mark.parametrize(

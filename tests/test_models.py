@@ -5,7 +5,7 @@ from torchvision.models import vgg16
 
 from core.attention import Attention
 from core.config import config_from_flat
-from core.models import FaceModel, build_model, parameter_count
+from core.models import FaceModel, build_model, parameter_count, unlearned
 from core.names import Architecture, AttentionKind, LandmarkStart, Task
 from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
@@ -61,6 +61,15 @@ def test_frozen_blocks_learn_nothing_and_the_others_do(weights):
         convolutions = {int(name.split(".")[1]) for name in learned if name.startswith("features")}
         assert all(index >= BLOCK_ENDS[frozen] for index in convolutions)
         assert bool(convolutions) == (frozen < 5)
+
+
+@pytest.mark.parametrize("architecture", [Architecture.LANDMARKS, Architecture.MULTITASK])
+def test_a_block_that_no_head_looks_at_learns_nothing(architecture):
+    settings = {"architecture": architecture, "frozen_blocks": 3, "landmark_head": "heatmap", "heatmap_block": 4}
+    model = unlearned(config_from_flat({**settings, "head_width": 4}).model)
+    layers = {int(name.split(".")[1]) for name in model.learned_tensors() if name.startswith("features")}
+    block_4, block_5 = {17, 19, 21}, {24, 26, 28}
+    assert layers == (block_4 if architecture is Architecture.LANDMARKS else block_4 | block_5)
 
 
 def test_frozen_and_learning_part_together_are_torchvisions_vgg(weights):

@@ -14,7 +14,6 @@ from core.names import TASKS, Architecture, Optimizer, Task
 from core.session import Session
 from scripts.search import parser
 from search_spaces.catalogue import SPACES
-from search_spaces.joint import matters
 from search_spaces.parameter import Choice, Float, ends_of
 from search_spaces.parts import PARTS, with_parts
 from search_spaces.space import Space, space_from_json
@@ -77,7 +76,7 @@ def test_in_joint_each_part_is_drawn_only_for_models_in_which_it_has_an_effect()
         config = drawn(space, seed)
         tasks = TASKS[Architecture(config["architecture"])]
         attends = config["architecture"] == "attention"
-        assert ("loss_weighting" in config) == (len(tasks) == 2)
+        assert ("loss_weighting" in config) == ("lr_landmarks" in config) == (len(tasks) == 2)
         assert ("landmark_head" in config) == (Task.LANDMARKS in tasks)
         assert ("heatmap_block" in config) == (config.get("landmark_head") == "heatmap")
         assert ("attention" in config) == attends
@@ -150,29 +149,6 @@ def test_what_a_winner_was_given_of_the_parts_stands_among_its_settings(capsys):
     assert shown.endswith("lr=0.0003 flip=True attention=se")
 
 
-@pytest.mark.parametrize(
-    ("key", "config", "expected"),
-    [
-        ("attention_heads", {"architecture": "attention"}, True),
-        ("attention_heads", {"architecture": "attention", "attention": "se"}, False),
-        ("attention_heads", {"architecture": "multitask"}, False),
-        ("heatmap_block", {"architecture": "landmarks", "frozen_blocks": 4, "landmark_head": "heatmap"}, True),
-        ("heatmap_block", {"architecture": "landmarks", "frozen_blocks": 4}, False),
-        ("dropout", {"architecture": "gender"}, True),
-        ("d_k", {"architecture": "attention"}, True),
-        ("d_k", {"architecture": "attention", "attention": "cbam"}, False),
-        ("lambda1", {"architecture": "multitask"}, True),
-        ("lambda1", {"architecture": "multitask", "loss_weighting": "dwa"}, True),
-        ("lambda2", {"architecture": "attention", "loss_weighting": "uncertainty"}, False),
-        ("lambda1", {"architecture": "gender"}, False),
-        ("views", {"architecture": "gender", "flip": True}, False),
-        ("views", {"architecture": "gender", "augmentation": 0.5}, True),
-    ],
-)
-def test_a_part_matters_where_it_has_an_effect(key, config, expected):
-    assert matters(key, config) == expected
-
-
 def test_vary_may_be_given_more_than_once():
     assert parser().parse_args(["--vary", "flip", "--vary", "dropout", "d_v"]).vary == ["flip", "dropout", "d_v"]
 
@@ -240,7 +216,9 @@ def test_where_no_trained_weight_is_shared_the_tasks_weights_are_not_searched(na
         assert any("not searched" in line for line in told) != searched
         assert (weights <= set(space.parameters)) == searched, (profile, settings)
         assert searched or {space.fixed[key] for key in weights} == {1.0}
-    with pytest.raises(UserError, match=r"--vary loss_weighting: .*the tasks share nothing that is trained"):
+    with pytest.raises(
+        UserError, match=r"--vary loss_weighting: has nothing to weigh .* share nothing that is trained"
+    ):
         searched_space(SPACES[name], Profile.FAST, {}, ["loss_weighting"])
 
 

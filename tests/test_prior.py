@@ -110,3 +110,17 @@ def test_the_papers_prior_has_its_plain_parts_and_keeps_d_k_where_the_kind_of_at
     assert (centre["d_k"], centre["d_v"], centre["attention"]) == (512, 512, "self")
     assert (centre["flip"], centre["landmark_head"]) == (False, "regression")
     assert not [word for word in skipped if word.startswith("d_k")]
+
+
+@pytest.mark.parametrize("own", [0.0, 3e-4])
+def test_a_winners_landmarks_rate_is_drawn_around_or_left_out_where_it_follows_the_common_one(own):
+    values = {"optimizer": "adam", "lr": 1e-4, "lr_landmarks": own}
+    varied = with_parts(SPACES["joint"].with_fixed({"frozen_blocks": 4}), ["lr_landmarks"])
+    centre, skipped = centred(varied, "multitask", values)
+    assert centre["lr_landmarks"] == (own or 1e-4)
+    assert skipped == []
+    _, skipped = centred(SPACES["joint"], "multitask", values)
+    assert skipped == (["lr_landmarks 0.0003 follows lr"] if own else [])
+    fixed = SPACES["joint"].with_fixed({"lr": 1e-4})
+    assert centred(fixed, "multitask", values)[1] == (["lr_landmarks 0.0003 is fixed at 0.0001"] if own else [])
+    assert centred(fixed, "multitask", values | {"lr_landmarks": 1e-4})[1] == []

@@ -169,6 +169,23 @@ def test_damaged_weights_are_named(run: RunFolder, weights: Weights, damage: Cal
     assert str(caught.value).startswith(f"{path}: ")
 
 
+def test_of_an_older_versions_weights_only_what_is_learned_is_taken(tmp_path: Path, weights: Weights) -> None:
+    run = RunFolder(tmp_path)
+    heatmap = {"frozen_blocks": 4, "landmark_head": "heatmap", "heatmap_block": 4}
+    folder = write_seed(run, "landmarks", 0, architecture="landmarks", **heatmap)
+    write_winners(run, [("landmarks", 1, 1, 1)])
+    path, name = folder / "weights.safetensors", "features.24.weight"
+    learned = load_file(path)
+    assert name not in learned
+    save_file({**learned, name: torch.zeros(512, 512, 3, 3)}, path)
+    (winner,) = read_winners(run)
+    model = load_model(weights, winner, folder, CPU)
+    assert torch.equal(model.state_dict()[name], weights.features["24.weight"])
+    save_file({**learned, name: torch.zeros(8)}, path)
+    with pytest.raises(UserError, match=r"not the weights of this winner \(features.24.weight is \(8,\)"):
+        load_model(weights, winner, folder, CPU)
+
+
 @pytest.mark.parametrize("damage", WEIGHT_DAMAGES)
 def test_a_damaged_backbone_is_named(run: RunFolder, weights: Weights, damage: Callable[[Path], object]) -> None:
     write_backbone(run, weights)

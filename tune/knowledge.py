@@ -11,6 +11,7 @@ from core.names import LossWeighting, Schedule
 from core.patience import Say
 from core.storage import Storage
 from search_spaces.joint import HELPFUL, matters
+from search_spaces.parts import LAMBDAS, filled
 from search_spaces.prior import ELSEWHERE, PAPER_PRIOR, Prior, as_drawn, centred
 from search_spaces.space import Space
 from tune.earlier import EarlierRun, place_of, read_run, winners_prior
@@ -27,7 +28,6 @@ WORDS = {
     "precision": "precision",
 }
 CACHED = "activation_cache"
-LAMBDAS = ("lambda1", "lambda2")
 DEFAULT_KEYS = frozenset([*HELPFUL, *(key for settings in PROFILES.values() for key in settings)])
 """What searches set of their own accord, so that one may differ from another in it without anybody's having asked."""
 
@@ -161,8 +161,9 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
         costs = [aim.cost(row) for row in trial.curve[: plan.epochs]]
         if parameters is None or float("inf") in costs:
             continue
-        config = config_from_flat({**space.fixed, **parameters}).flat()
-        differs = {key for key in config if config[key] != trial.config[key] and matters(key, config)} - set(ELSEWHERE)
+        config = filled(config_from_flat({**space.fixed, **parameters}).flat())
+        had = filled(trial.config)
+        differs = {key for key in config if config[key] != had[key] and matters(key, config)} - set(ELSEWHERE)
         if aim.name == "val_loss":  # it is told with the lambdas, also where nothing is trained by them
             told = {**config, "loss_weighting": LossWeighting.FIXED, "frozen_blocks": 0}
             differs |= {key for key in LAMBDAS if config[key] != trial.config[key] and matters(key, told)}
@@ -181,6 +182,7 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
 def parameters_in(space: Space, config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The parameters with which a space draws a trial of these settings; None if it cannot."""
     chosen: dict[str, Any] = {}
+    config = filled(config)
     for key, parameter in space.parameters.items():
         if space.is_active(key, chosen):
             if config[key] not in parameter:

@@ -18,7 +18,7 @@ from core.final_test import TestResult, predictions_table, run_test, scored_test
 from core.gallery import write_figures
 from core.kept_test import keep_test, kept_test
 from core.metrics import distance_pct
-from core.names import AREA99, Architecture
+from core.names import AREA99, Architecture, LossWeighting
 from core.openings import opened_dates, opened_elsewhere, record_opening
 from core.paper_figures import write_paper_figures
 from core.paper_report import conclusions_table, write_paper_report
@@ -108,7 +108,7 @@ def _of_models(tested: TestResult) -> list[Conclusion]:
         str(one.winner.architecture): dict(zip(one.winner.replicates, one.runs, strict=True)) for one in tested.tested
     }
     apart = any(
-        learns_apart(one.winner.config.flat())
+        learns_apart(one.winner.config.flat()) and one.winner.config.training.loss_weighting is LossWeighting.FIXED
         for one in tested.tested
         if one.winner.architecture is Architecture.MULTITASK
     )
