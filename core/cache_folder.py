@@ -7,7 +7,9 @@ RUNS = "runs"
 """The folder of runs, in the folder where a script is started."""
 
 
-CACHE_HELP = "decoded faces, random filters and activations (default: $TANDEM_CACHE, or ~/.cache/tandem)"
+_WHERE = "(default: $TANDEM_CACHE, or ~/.cache/tandem)"
+CACHE_HELP = f"decoded faces, random filters and activations {_WHERE}"
+COPIES_HELP = f"where copies of runs under URLs are kept {_WHERE}"
 
 
 def default_cache() -> Path:

@@ -1,5 +1,6 @@
 """The six conclusions that the paper draws from its tables, each as a comparison that predictions can decide."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,11 +41,16 @@ def cell_label(values: Sequence[Any]) -> str:
     return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
 
 
-def table_conclusion(number: int, cells: Sequence[Cell], seeds: int, truth: Truth) -> Conclusion:
+def table_conclusion(
+    number: int, cells: Sequence[Cell], seeds: int, truth: Truth, papers_loss: bool = True
+) -> Conclusion:
     """The claim that the paper makes of one of tables I to IV.
 
     A row of which a seed failed is no rival, which is said, and without it the claim is not supported, since it might
     have been the one that is better. If it is the paper's choice, or no rival is left, nothing is measured.
+
+    Args:
+        papers_loss: whether the models' loss has the unit of the paper's; otherwise its lead is no other's measure.
     """
     claimed, claim, metric, unit = TABLE_CLAIMS[number]
     measure = f"{unit}, {VALIDATION}"
@@ -56,6 +62,8 @@ def table_conclusion(number: int, cells: Sequence[Cell], seeds: int, truth: Trut
     errors = {label: [_error(metric, cell, run, truth) for run in cell.runs] for label, cell in whole.items()}
     keys, table = CHOICES[number], published_table(number)
     published = {cell_label([row[key] for key in keys]): float(row[metric]) for row in table.to_dict("records")}
+    if metric == "loss" and not papers_loss:
+        published, measure = dict.fromkeys(published, math.nan), f"{measure}; in another unit than the paper's"
     lost = [cell.label for cell in cells if cell.label not in whole]
     if lost:
         measure += f"; without {', '.join(lost)}, of which a seed failed"

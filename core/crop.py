@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from core.errors import UserError
 from core.names import CROP, LANDMARKS
@@ -18,7 +18,7 @@ from core.names import CROP, LANDMARKS
 RESIZED = 256  # shorter side in pixels before the crop
 MOST_PIXELS = 50_000_000  # decoded on every core at once, so 150 MB a core at most
 MOST_BYTES = 4 * MOST_PIXELS  # of a file; whole JPEG and PNG images of so many pixels are smaller
-NOTES = ("exif", "Raw profile type exif")  # where a PNG file says how its camera was held
+NOTES = ("exif", "Raw profile type exif", "XML:com.adobe.xmp")  # where a PNG file says how its camera was held
 LONGEST = 10  # greatest ratio of an image's sides: resizing a long strip would fill the memory
 
 # Pillow refuses images above twice its own limit (89 million) and warns of those above it; we refuse smaller ones.
@@ -53,11 +53,20 @@ def read_face(path: Path) -> tuple[bytes, Image.Image]:
             return encoded, _opaque(image)
     except UserError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UserError(_too_many(path, "far more")) from None
     except Exception as error:  # Pillow's decoders raise many types for damaged files
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: must be a whole JPEG or PNG image, decoding it failed ({reason})") from None
+        raise UserError(_trouble(path, error)) from None
+
+
+def _trouble(path: Path, error: Exception) -> str:
+    """What is wrong with a file, by what was raised."""
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return _too_many(path, "far more")
+    if isinstance(error, UnidentifiedImageError):
+        return f"{path}: must be a JPEG or PNG image, it is neither"
+    if isinstance(error, OSError) and error.strerror:  # the file's own trouble, not the decoder's
+        return f"{path}: cannot be read ({error.strerror})"
+    reason = " ".join(str(error).split())
+    return f"{path}: must be a whole JPEG or PNG image, decoding it failed ({reason})"
 
 
 def _opaque(image: Image.Image) -> Image.Image:

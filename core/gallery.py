@@ -50,7 +50,7 @@ def _landmark_figures(result: TestResult) -> dict[str, tuple[Figure, str]]:
         for t in result.tested
         if t.runs[0].landmarks is not None
     }
-    caption = "Operating curves: share of faces within a threshold of NME (figure 11)."
+    caption = "Operating curves: share of faces within a threshold of NME. The paper's figure 11 counts landmarks."
     return {"operating_curve": (ced_figure(errors), caption)} if errors else {}
 
 

@@ -72,7 +72,7 @@ def export_onnx(model: FaceModel, path: Path, notes: Mapping[str, str], faces: N
     portable = Portable(model.cpu().float()).eval()
     outputs = [name for name, task in ((PROBABILITY, Task.GENDER), (POINTS, Task.LANDMARKS)) if task in model.heads]
     made = _program(portable, faces, outputs).model_proto
-    onnx.helper.set_model_props(made, {**ABOUT, **notes})
+    onnx.helper.set_model_props(made, {**{name: ABOUT[name] for name in ("faces", *outputs)}, **notes})
     try:
         with new_file(path) as partial:
             onnx.save(made, partial)

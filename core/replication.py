@@ -42,13 +42,14 @@ def replicated_table(number: int, runs: pd.DataFrame, baseline: Mapping[str, flo
     """One table with a row for each of the paper's rows and a last one for knowing nothing.
 
     Args:
-        runs: a row for each choice and seed: the columns of ``CHOICES[number]`` and metrics as in ``core.names``.
+        runs: a row for each choice and seed: the columns of ``CHOICES[number]``, metrics as in ``core.names``, and, if
+            not in all it is, ``papers_loss``: whether its loss has the unit of the paper's.
         baseline: metrics of the mean face and the share of men.
 
     Returns:
         The choice, ``seeds``, and for each metric its mean over seeds, ``_sd``, ``_min`` and ``_max``; for the
         paper's metrics also ``paper_<metric>`` and ``paper_<metric>_inside``: whether the paper's value, as exact as
-        it is printed, lies from our smallest to our largest (empty where one of them is missing).
+        it is printed, lies from our smallest to our largest (empty where one of them is missing, or has another unit).
     """
     keys, metrics = list(CHOICES[number]), paper_metrics(number)
     steps = published_steps(number)
@@ -62,6 +63,8 @@ def replicated_table(number: int, runs: pd.DataFrame, baseline: Mapping[str, flo
             row |= _spread(name, values) if name != MACHINE else {name: values.mean() if len(values) else None}
             if name in metrics:
                 row |= _beside(name, values, float(paper[name]), steps[name] / 2)
+            if name == "loss" and "papers_loss" in ours and not ours["papers_loss"].all():
+                row["paper_loss_inside"] = None  # no value of another unit lies in or out of a range
         rows.append(row)
     nothing = {name: baseline[name] for name in shown if name in baseline}
     table = pd.concat([pd.DataFrame(rows), pd.DataFrame([{keys[0]: MEAN_FACE, **nothing}])], ignore_index=True)

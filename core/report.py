@@ -70,6 +70,7 @@ def write_report(
         "report.html",
         name=path.parent.parent.name,
         **_faces(result),
+        seeds=_seeds(result),
         source=told_source(search["plan"]),
         weights=Path(search.get("weights", "unknown")).name,
         when=search["tested"],
@@ -94,6 +95,15 @@ def _faces(result: TestResult) -> dict[str, Any]:
     unseen = number("_pct", 100 * unseen_share(people))
     counted = {"test_faces": faces, "people": people, "women": faces - men, "men": men, "faces": len(result.images)}
     return {**counted, "few_people": FEW_PEOPLE, "unseen_pct": unseen}
+
+
+def _seeds(result: TestResult) -> str:
+    """Over how many training seeds scores are means: of all models, or of each where they differ."""
+    counts = {tested.winner.label: len(tested.runs) for tested in result.tested}
+    if len(set(counts.values())) > 1:
+        return "training seeds (" + ", ".join(f"{label}: {count}" for label, count in counts.items()) + ")"
+    count = max(counts.values(), default=1)
+    return f"{count} training seeds" if count > 1 else "one training seed"
 
 
 def people_in(truth: Truth) -> int:

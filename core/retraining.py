@@ -203,6 +203,12 @@ def finished_record(folder: Path, record: dict[str, Any]) -> dict[str, Any] | No
     return best if same_record(found, record) else None
 
 
+def late_divergence(folder: Path) -> str:
+    """Why a retraining that ended in ``folder`` did so before its last epoch; empty if it did not."""
+    found = read_json(folder / "config.json")
+    return str(found.get("diverged") or "") if isinstance(found, dict) else ""
+
+
 def same_record(found: Any, record: Mapping[str, Any]) -> bool:
     """Whether a record that was written says the same as ``record``: settings that it does not name yet, because an
     older version wrote it, had their defaults then.

@@ -19,17 +19,17 @@ def open_url(url: str) -> tuple[fs.FileSystem, str]:
         UserError: nothing here knows such URLs, or they are read only.
     """
     if url.startswith(("http://", "https://")):
-        raise UserError(f"--storage {url}: a web address cannot be written to; a bucket of S3 is s3://BUCKET/FOLDER")
+        raise UserError(f"{url}: a web address cannot be written to; a bucket of S3 is s3://BUCKET/FOLDER")
     try:
         found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(url)
     except pyarrow.ArrowInvalid:  # not one of Arrow's own
         try:
             other, path = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise UserError(f"--storage {url}: no file system for such a URL ({error})") from None
+            raise UserError(f"{url}: no file system for such a URL ({error})") from None
         return fs.PyFileSystem(fs.FSSpecHandler(other)), str(path)
     except OSError as error:
-        raise UserError(f"--storage {url}: cannot be opened ({error})") from None
+        raise UserError(f"{url}: cannot be opened ({error})") from None
     return found
 
 

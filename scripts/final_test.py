@@ -104,10 +104,10 @@ def main() -> None:
             write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
             report = write_page(run, search, result, front, (before, others), importance, doing)
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
-    print_scores(table, len(split.test), max(len(winner.folders) for winner in winners))
+    print_scores(table, len(split.test))
     if (people := people_in(result.truth)) < FEW_PEOPLE:
         print(f"note: {people} people only; intervals from fewer than {FEW_PEOPLE} are too narrow")
-    print(f"report: {report}")
+    print(f"report: {run.url(run.test.name, REPORT) or report}")
 
 
 def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache: Path) -> tuple[Faces, Split]:
@@ -167,8 +167,10 @@ def write_page(
     return report
 
 
-def print_scores(table: pd.DataFrame, faces: int, seeds: int) -> None:
-    """The headline scores, mean over seeds with the 95 % interval over faces."""
+def print_scores(table: pd.DataFrame, faces: int) -> None:
+    """The headline scores, mean over seeds with the 95 % interval over faces; models with fewer seeds than others say
+    so."""
+    seeds = int(table["seeds"].max())
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     print(f"test, {faces} faces that no training has seen: {over} (95 % interval over faces)")
     for _, row in table.iterrows():
@@ -178,7 +180,8 @@ def print_scores(table: pd.DataFrame, faces: int, seeds: int) -> None:
             if value is not None and not pd.isna(value):
                 low, high = (number(name, row[f"test_{name}_{end}"]) for end in ("lo", "hi"))
                 cells.append(f"{name} {number(name, value)} ({low} to {high})")
-        print(f"{row['model']}: {', '.join(cells)}")
+        fewer = not pd.isna(row["seeds"]) and row["seeds"] < seeds
+        print(f"{row['model']}{f' ({row.seeds} of {seeds} seeds)' if fewer else ''}: {', '.join(cells)}")
         if "nme_gain_pct" in row and not pd.isna(row["nme_gain_pct"]):
             value, low, high = (row[f"nme_gain_pct{end}"] for end in ("", "_lo", "_hi"))
             print(f"  NME below the mean face's by {value:.2f} points ({low:.2f} to {high:.2f}, paired over faces)")

@@ -9,6 +9,7 @@ test of the four models (table VI). Writes table1.csv to table6.csv, conclusions
 """
 
 import argparse
+import math
 import shlex
 import sys
 import time
@@ -39,7 +40,7 @@ from tune.options import (
 )
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
 from tune.paper_results import report_replication
-from tune.profile import parse_settings
+from tune.profile import Profile, parse_settings
 from tune.progress import clock, say
 from tune.protocol import Protocol
 from tune.run import create_replication
@@ -91,14 +92,13 @@ def begin(given: dict[str, Any]) -> None:
     storage = storage_of(given)
     run = None if given.get("plan") else storage.new_run(given.get("name"), "paper")
     check_weights_place(given.get("weights", PaperPlan.weights))
+    check_early(given, settings)
     place, gpus = found_place(given, run)
     profile, reason = picked_profile(given, gpus)
     say(reason)
-    names = set(PaperPlan.__dataclass_fields__) - {"profile", "settings"}
-    options: dict[str, Any] = {
-        key: Follow(value) if key == "follow" else value for key, value in given.items() if key in names
-    }
-    plan = PaperPlan(profile=profile, settings=settings, **options)
+    plan = planned(given, settings, profile)
+    for key in plan.idle_settings():
+        say(f"note: --set {key} changes nothing in any of the four models")
     materials = Materials(plan.step_plan(STEPS[0], {}), place, say)
     if run is None:
         print_forecast(plan, materials, say)
@@ -107,6 +107,35 @@ def begin(given: dict[str, Any]) -> None:
     create_replication(run, plan, materials, command)
     with storage.held(run, say, new=True):
         work(run, plan, materials, place.cache)
+
+
+def planned(given: Mapping[str, Any], settings: Mapping[str, Any], profile: Profile) -> PaperPlan:
+    """The replication that the options ask for.
+
+    Raises:
+        UserError: options that cannot be, or not together.
+    """
+    names = set(PaperPlan.__dataclass_fields__) - {"profile", "settings"}
+    options: dict[str, Any] = {
+        key: Follow(value) if key == "follow" else value for key, value in given.items() if key in names
+    }
+    return PaperPlan(profile=profile, settings=dict(settings), **options)
+
+
+def check_early(given: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse now, before Ray is started or a cluster waited for, what no profile could make right.
+
+    Raises:
+        UserError: no plan comes of these options.
+    """
+    for profile in Profile:
+        try:
+            planned(given, settings, profile)
+        except UserError as error:
+            wrong = error
+        else:
+            return
+    raise wrong
 
 
 def resume(given: dict[str, Any]) -> None:
@@ -120,7 +149,7 @@ def resume(given: dict[str, Any]) -> None:
         given.setdefault("trial_timeout", recorded.get("trial_timeout"))
         plan = paper_plan_from_json(recorded["plan"], str(run.search))
         if (run.path / "report.html").is_file():
-            say(f"this replication is complete: {run.path / 'report.html'}")
+            say(f"this replication is complete: {run.url('report.html') or run.path / 'report.html'}")
             return
         plan = replace(plan, **{key: given[key] for key in MOVABLE & set(given)})
         place, _ = found_place(given, run, recorded)
@@ -168,9 +197,10 @@ def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> 
         plural = "s" if one.seeds > 1 else ""
         print(f"  {one.claim}: held in {one.held} of {one.seeds} seed{plural}; {one.verdict}")
         lead = f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
-        print(f"      lead over {one.rival}: {lead} {one.measure}; paper {one.paper:+.4f}")
-    say(f"\ndone in {clock(time.monotonic() - start)}; tables, figures and curves are in {run.path}")
-    say(f"report: {run.path / 'report.html'}")
+        papers = "" if math.isnan(one.paper) else f"; paper {one.paper:+.4f}"
+        print(f"      lead over {one.rival}: {lead} {one.measure}{papers}")
+    say(f"\ndone in {clock(time.monotonic() - start)}; tables, figures and curves are in {run.url() or run.path}")
+    say(f"report: {run.url('report.html') or run.path / 'report.html'}")
 
 
 if __name__ == "__main__":

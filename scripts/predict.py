@@ -23,12 +23,13 @@ from typing import Any
 import torch
 
 from core.atomic import new_file, write_text
-from core.cache_folder import CACHE_HELP, default_cache
+from core.cache_folder import COPIES_HELP, default_cache
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, printable, run_script
 from core.models import FaceModel
 from core.names import LANDMARKS, Precision
 from core.onnx_file import export_onnx
+from core.patience import first_line
 from core.photo import Photo, drawn_photo, look_at, open_photo, photo_table
 from core.preparation import DRAWN
 from core.run_folder import RunFolder
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table of all photos")
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write each photo with its landmarks drawn")
     parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as .onnx, in float32")
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help=CACHE_HELP)
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help=COPIES_HELP)
     arguments = parser.parse_args()
     if not arguments.images and arguments.export is None:
         raise UserError("nothing to do: name photos, or --export FILE")
@@ -69,10 +70,9 @@ def main() -> None:
     photos = predicted(model, precision, readable)
     if photos and arguments.csv is not None:
         write_text(arguments.csv, photo_table(photos).to_csv(index=False))
-    draw(photos, drawings)
     for photo in photos:
-        print(told(photo))
-    sys.stdout.flush()
+        print(told(photo, drawings.get(photo.path)), flush=True)
+    draw(photos, drawings)
     for error in errors[:-1]:
         print(f"error: {error}", file=sys.stderr)
     if errors:
@@ -171,11 +171,23 @@ def export(model: FaceModel, path: Path, notes: dict[str, str]) -> None:
 
 
 def predicted(model: FaceModel, precision: Precision, photos: Sequence[Path]) -> list[Photo]:
-    """What a model says of photos."""
+    """What a model says of photos.
+
+    Raises:
+        UserError: the GPU fails, or has no room.
+    """
+    if not photos:
+        return []
     device = device_at_hand()
     make_repeatable(device)
     progress = Counter("predicting")
-    return look_at(model.to(device), photos, precision, device, lambda done: progress(done, len(photos)))
+    try:
+        return look_at(model.to(device), photos, precision, device, lambda done: progress(done, len(photos)))
+    except RuntimeError as error:
+        if device.type == "cpu":
+            raise
+        reason = first_line(error)
+        raise UserError(f"the {device.type} fails ({reason}); CUDA_VISIBLE_DEVICES= (empty) uses the CPU") from None
 
 
 def parts_of(place: str) -> tuple[str, str | None, int | None]:
@@ -215,13 +227,14 @@ def draw(photos: Sequence[Photo], drawings: Mapping[Path, Path]) -> None:
         progress(done, len(photos))
 
 
-def told(photo: Photo) -> str:
-    """A line for the reader."""
+def told(photo: Photo, drawing: Path | None) -> str:
+    """A line for the reader; the last word is where the drawing goes, as photos of one name get a number there."""
     points = []
     if photo.landmarks is not None:
         names = (name.replace("_", " ") for name in LANDMARKS)
         points = [f"{name} ({x:.1f}, {y:.1f})" for name, (x, y) in zip(names, photo.landmarks, strict=True)]
-    return f"{printable(str(photo.path))}: {'; '.join(filter(None, [photo.caption(), ', '.join(points)]))}"
+    where = "" if drawing is None else f"drawing: {printable(str(drawing))}"
+    return f"{printable(str(photo.path))}: {'; '.join(filter(None, [photo.caption(), ', '.join(points), where]))}"
 
 
 if __name__ == "__main__":

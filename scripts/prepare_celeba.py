@@ -7,6 +7,7 @@ The folder has the official files (.txt), or Kaggle's (.csv) with identity_Celeb
 """
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -24,18 +25,33 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the choice (default: %(default)s)")
     arguments = parser.parse_args()
     start = time.monotonic()
-    mini = build_mini(
-        arguments.celeba, arguments.out, arguments.people, arguments.seed, show if sys.stderr.isatty() else None
-    )
+    with Show() as show:
+        mini = build_mini(
+            arguments.celeba, arguments.out, arguments.people, arguments.seed, show if sys.stderr.isatty() else None
+        )
     print(f"CelebA-mini in {arguments.out}")
     print(f"  {mini.faces} faces of {mini.identities} people: {mini.women} women, {mini.men} men")
     print(f"  made in {time.monotonic() - start:.1f} s with seed {arguments.seed}")
-    print(f"next: python scripts/search.py --space multitask --data {arguments.out}")
+    print(f"next: python scripts/search.py --space multitask --data {shlex.quote(str(arguments.out))}")
 
 
-def show(done: int, total: int) -> None:
-    """Keep one line of progress."""
-    print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)
+class Show:
+    """Keeps one line of progress, and ends it when the work ends, also by an error."""
+
+    def __init__(self) -> None:
+        self.open = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """``done`` of ``total`` are done."""
+        self.open = True
+        print(f"\r{done}/{total} images", end="", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "Show":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.open:
+            print(file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from finished_run import FACE, made_predictions, tiny
@@ -82,6 +84,15 @@ def test_where_nothing_trained_is_shared_nothing_is_concluded_of_learning_togeth
     assert [one.seeds for one in model_conclusions(tested, TRUTH)] == [1, 1, 1, 1]
     found = model_conclusions(tested, TRUTH, apart=True)
     assert [(one.seeds, bool(one.why)) for one in found] == [(0, True), (0, True), (1, False), (1, False)]
+
+
+def test_a_lead_in_another_unit_than_the_papers_stands_alone():
+    cells = [Cell(label, tiny(), (shifted(off),) * 2) for label, off in (("512", 1.0), ("32", 2.0))]
+    same, other = (table_conclusion(4, cells, 2, TRUTH, papers_loss) for papers_loss in (True, False))
+    assert not math.isnan(same.paper)
+    assert math.isnan(other.paper)
+    assert other.measure == "the model's loss, validation faces; in another unit than the paper's"
+    assert other.difference == same.difference
 
 
 def test_models_that_share_no_seed_are_not_compared():

@@ -102,12 +102,19 @@ def damaged(kind: str, path: Path) -> None:
         path.write_bytes(contents[kind])
 
 
-@pytest.mark.parametrize("kind", ["half", "png", "empty", "text", "format", "folder", "missing"])
-def test_what_is_no_whole_image_is_an_error_that_names_the_file(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        *((kind, r"must be a whole JPEG or PNG image, decoding it failed \(.+\)") for kind in ("half", "png")),
+        *((kind, "must be a JPEG or PNG image, it is neither") for kind in ("empty", "text", "format")),
+        ("folder", r"cannot be read \(Is a directory\)"),
+        ("missing", r"cannot be read \(No such file or directory\)"),
+    ],
+)
+def test_what_is_no_whole_image_is_an_error_that_names_the_file(tmp_path: Path, kind: str, words: str) -> None:
     damaged(kind, tmp_path / "a.jpg")
-    with pytest.raises(UserError, match=r"a\.jpg: must be a whole JPEG or PNG image") as error:
+    with pytest.raises(UserError, match=rf"a\.jpg: {words}$"):
         crop.read_face(tmp_path / "a.jpg")
-    assert "\n" not in str(error.value)
 
 
 def test_an_image_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

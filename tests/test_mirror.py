@@ -280,5 +280,5 @@ def test_a_web_address_is_refused_with_what_to_write_instead(url):
 
 
 def test_a_url_that_nothing_here_knows_is_one_line():
-    with pytest.raises(UserError, match="--storage nosuch://x/y: no file system for such a URL"):
+    with pytest.raises(UserError, match="nosuch://x/y: no file system for such a URL"):
         Mirror(None, "nosuch://x/y")

@@ -137,7 +137,8 @@ def test_the_forecast_lists_every_run_with_what_it_takes_and_leaves_nothing(tmp_
         (["--plan"], "--plan makes no run, so it takes no --storage"),
     ],
 )
-def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message):
+def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message, monkeypatch):
+    monkeypatch.setattr("scripts.paper.start_ray", lambda *_: pytest.fail("Ray is started for what can never be"))
     done = without_ray("paper.py", "--storage", tmp_path, "--cache", tmp_path / "cache", *words)
     assert done.returncode == 2
     assert message in done.stderr

@@ -2,10 +2,14 @@ import json
 
 import pytest
 
+from core.config import config_from_flat
 from core.errors import UserError
+from core.random_filters import CALIBRATED
 from search_spaces.paper import PAPER_CHOICES
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
+from tune.paper_results import _differences
 from tune.profile import Profile
+from tune.protocol import papers_loss
 
 
 def test_every_step_is_fixed_to_what_the_steps_before_chose():
@@ -55,6 +59,56 @@ def test_a_plan_survives_json():
 def test_a_plan_that_breaks_a_rule_is_a_clear_error(options, rule):
     with pytest.raises(UserError, match=rule):
         PaperPlan(Profile.FAST, **options)
+
+
+@pytest.mark.parametrize(
+    ("settings", "idle"),
+    [({"views": 4, "lr": 1e-4}, ["views"]), ({"d_k_landmarks": 64, "views": 4, "augmentation": 0.5}, [])],
+)
+def test_a_setting_that_none_of_the_four_models_has_a_use_for_is_known(settings, idle):
+    assert PaperPlan(Profile.PAPER, settings=settings).idle_settings() == idle
+
+
+@pytest.mark.parametrize(
+    ("settings", "places", "told"),
+    [
+        ({}, {"data": "celeba"}, []),
+        ({"views": 4, "huber_delta": 1.0}, {"data": "celeba"}, []),
+        (
+            {"augmentation": 0.5, "attention": "self_rms", "lr_landmarks": 1e-4, "weight_decay": 0.1},
+            {"data": "celeba", "epochs": 5},
+            ["epochs 5", "augmentation 0.5", "attention self_rms", "lr_landmarks 0.0001", "weight_decay 0.1"],
+        ),
+        ({}, {}, ["drawn faces (paper: CelebA)"]),
+    ],
+)
+def test_all_that_is_not_the_papers_protocol_is_listed(settings, places, told):
+    plan = PaperPlan(Profile.PAPER, settings=settings, **places)
+    space = plan.step_plan(STEPS[3], PAPER_CHOICES).search_space()
+    config = config_from_flat({**space.fixed, "d_k": 128}).flat()
+    found = _differences(plan, config, {"weights": "vgg16.pth"})
+    assert [line.partition(" (paper: ")[0] for line in found] == [line.partition(" (paper: ")[0] for line in told]
+    assert _differences(plan, config, {"weights": CALIBRATED})[len(found) :] == [
+        "random convolutions (paper: ImageNet's)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "varied", "same"),
+    [
+        ({"landmark_loss": "l1", "lambda2": 20.0}, (), True),
+        ({"landmark_loss": "smooth_l1", "lambda2": 20.0}, (), False),
+        ({"landmark_loss": "smooth_l1", "lambda2": 20.0}, ("landmark_loss",), True),
+        ({"lambda2": 5.0}, (), False),
+        ({"lambda2": 5.0}, ("lambda1", "lambda2"), True),
+        ({"lambda2": 5.0, "frozen_blocks": 5}, (), False),
+        ({"lambda2": 20.0, "huber_delta": 0.1}, (), True),
+        ({"landmark_loss": "l2", "architecture": "gender"}, (), True),
+        ({"landmark_loss": "l2", "architecture": "landmarks"}, (), False),
+    ],
+)
+def test_a_loss_has_the_unit_of_the_papers_where_it_is_made_the_same_way(settings, varied, same):
+    assert papers_loss(config_from_flat(settings), varied) == same
 
 
 def test_a_searchs_plan_is_not_taken_for_a_replications():

@@ -10,6 +10,7 @@ import pytest
 import torch
 from photo_desk import CPU, LABELS, SCRIPT, SIZES, expected_points
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 from torchvision import transforms
 
 from core.celeba import LANDMARK_COLUMNS
@@ -72,6 +73,14 @@ def test_a_photo_that_its_camera_noted_to_lie_on_its_side_is_turned_upright(tmp_
     found = open_photo(tmp_path / "side.png")
     assert found.size == (60, 80)
     np.testing.assert_array_equal(np.asarray(found), np.asarray(upright.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_photo_whose_side_stands_in_its_xmp_alone_is_turned_too(tmp_path: Path, mode: str) -> None:
+    note = PngInfo()
+    note.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>')
+    Image.new(mode, (80, 60), "red").save(tmp_path / "side.png", pnginfo=note)
+    assert open_photo(tmp_path / "side.png").size == (60, 80)
 
 
 def test_a_damaged_note_about_the_camera_does_not_cost_the_photo(sure_run: RunFolder, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The script that puts a winner to photos, as a person runs it."""
 
+import errno
 import json
 import os
 import shutil
@@ -9,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from photo_desk import SIZES, expected_points, predict
 from PIL import Image
 
 from core.celeba import LANDMARK_COLUMNS
 from core.errors import UserError
 from core.mirror import Mirror
-from core.names import MEAN_FACE
+from core.models import FaceModel
+from core.names import MEAN_FACE, Precision
 from core.run_folder import RunFolder
 from core.urls import below
-from core.winner import read_winner
+from core.winner import load_model, read_backbone, read_winner
+from scripts.predict import predicted
 
 
 def test_photos_and_folders_give_lines_a_table_and_drawings(
@@ -33,6 +37,8 @@ def test_photos_and_folders_give_lines_a_table_and_drawings(
     assert said[1] == "note: this winner was trained on drawn faces, and of photographs its answers are worth nothing"
     assert said[2].startswith(f"{tmp_path / '0.jpg'}: woman, 80 %; left eye (")
     assert len(said) == 8
+    assert said[2].endswith(f"; drawing: {tmp_path / 'drawn/here/0-drawn.png'}")
+    assert said[3].endswith(f"; drawing: {tmp_path / 'drawn/here/0-drawn-2.png'}")
     last = (tmp_path / "found.csv").read_text().splitlines()[-1].split(",")
     assert all(len(number.partition(".")[2]) <= 2 for number in last[3:])
     table = pd.read_csv(tmp_path / "found.csv")
@@ -69,9 +75,10 @@ def test_photos_that_cannot_be_read_are_named_and_the_others_are_not_lost(
     missing = tmp_path / "missing.jpg"
     done = predict(sure_run.path / "winners/gender", *photos, missing, "--csv", tmp_path / "found.csv")
     assert done.returncode == 2
-    assert [line.split(":")[:2] for line in done.stderr.splitlines()] == [
-        ["error", f" {path}"] for path in (photos[1], photos[3], missing)
-    ]
+    cut, text, none = done.stderr.splitlines()
+    assert cut.startswith(f"error: {photos[1]}: must be a whole JPEG or PNG image, decoding it failed (")
+    assert text == f"error: {photos[3]}: must be a JPEG or PNG image, it is neither"
+    assert none == f"error: {missing}: cannot be read (No such file or directory)"
     assert pd.read_csv(tmp_path / "found.csv")["image"].tolist() == [str(photos[i]) for i in (0, 2, 4)]
 
 
@@ -113,6 +120,39 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert len(done.stderr.splitlines()) == 1
     assert pd.Series([done.stderr]).str.contains(rule).all(), done.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_answers_are_told_before_a_drawing_can_fail(
+    sure_run: RunFolder, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("core.photo.drawn_photo", full)
+    done = predict(sure_run.path / "winners/gender/seed-0", photos[0], "--draw", tmp_path / "drawn")
+    assert (done.returncode, done.stderr) == (2, f"error: {tmp_path / 'drawn/0-drawn.png'}: No space left on device\n")
+    assert f"{photos[0]}: man, 75 %; drawing: " in done.stdout
+    assert not list((tmp_path / "drawn").iterdir())
+
+
+def test_a_gpu_that_fails_is_one_line_and_an_export_needs_none(
+    sure_run: RunFolder, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> torch.device:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GB.\nMore lines.")
+
+    monkeypatch.setattr("scripts.predict.device_at_hand", lambda: torch.device("cuda"))
+    monkeypatch.setattr("scripts.predict.make_repeatable", lambda _: None)
+    monkeypatch.setattr("scripts.predict.look_at", lambda *_: failing())
+    monkeypatch.setattr("core.models.FaceModel.to", lambda self, *_: self)
+    assert predicted(load_model_of(sure_run), Precision.FP32, []) == []
+    with pytest.raises(UserError, match=r"the cuda fails \(CUDA out of memory\. Tried to allocate 1 GB\.\); CUDA_VIS"):
+        predicted(load_model_of(sure_run), Precision.FP32, photos)
+
+
+def load_model_of(run: RunFolder) -> FaceModel:
+    winner = read_winner(run, "gender")
+    return load_model(read_backbone(run), winner, winner.folders[0], torch.device("cpu"))
 
 
 def test_an_empty_folder_is_refused(sure_run: RunFolder, tmp_path: Path) -> None:

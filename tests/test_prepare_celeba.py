@@ -12,6 +12,8 @@ from doors import SCRIPTS, exit_code
 from PIL import Image
 from tiny_celeba import replace, replace_line, rows, write_celeba
 
+from scripts.prepare_celeba import Show
+
 ROOT = Path(__file__).parents[1]
 ATTRIBUTES, LANDMARKS, IDENTITY = "list_attr_celeba.txt", "list_landmarks_align_celeba.txt", "identity_CelebA.txt"
 FIRST, THIRD = "000001.jpg", "000003.jpg"  # images on line 3 and 5 of the files with count and header
@@ -89,7 +91,7 @@ BAD_INPUT: dict[str, tuple[Damage, str]] = {
     "link out of the folder": (lambda f: link_out(image(f)), rf"{THIRD}: a link in the image folder must stay in it"),
     "link to nothing": (lambda f: (image(f).unlink(), image(f).symlink_to("gone")), rf"{THIRD}\): the image must be"),
     "image cut short": (lambda f: cut_short(image(f)), rf"{THIRD}: must be a whole JPEG or PNG .*truncated"),
-    "image empty": (lambda f: image(f).write_bytes(b""), rf"{THIRD}: must be a whole JPEG or PNG image"),
+    "image empty": (lambda f: image(f).write_bytes(b""), rf"{THIRD}: must be a JPEG or PNG image, it is neither"),
     "landmark right of image": (line(LANDMARKS, 5, f"{THIRD} 40{POINTS[2:]}"), r"left_eye .* x < 40, got 40"),
     "landmark above image": (line(LANDMARKS, 5, f"{THIRD} 10 -1{POINTS[4:]}"), r"landmark left_eye .* y < 50, got -1"),
 }  # fmt: skip
@@ -174,6 +176,26 @@ def test_the_script_says_what_it_made_and_what_to_run_next(tmp_path: Path) -> No
     assert "20 faces of 20 people: 10 women, 10 men" in result.stdout
     assert result.stdout.endswith(f"python scripts/search.py --space multitask --data {out}\n")
     assert len(list((out / "img_align_celeba").iterdir())) == 20
+
+
+def test_a_folder_with_a_space_is_quoted_in_the_next_command(tmp_path: Path) -> None:
+    out = tmp_path / "my faces"
+    result = run("--celeba", str(write_celeba(tmp_path / "celeba", rows())), "--out", str(out), "--people", "20")
+    assert result.stdout.endswith(f"--data '{out}'\n")
+
+
+def test_an_error_does_not_stand_in_the_line_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    def damaged() -> None:
+        with Show() as show:
+            show(3, 24)
+            raise ValueError("damaged")
+
+    with pytest.raises(ValueError, match="damaged"):
+        damaged()
+    assert capsys.readouterr().err == "\r3/24 images\n"
+    with Show():
+        pass
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("kind", ["39 attributes", "image cut short", "landmark right of image"])

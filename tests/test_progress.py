@@ -74,6 +74,21 @@ def test_the_line_under_way_fits_into_a_row_of_the_terminal_and_the_last_one_is_
     assert last == "search 3/16 trials, 25 epochs\n"
 
 
+def test_what_ends_work_stands_in_a_line_of_its_own(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = []
+
+    def damaged():
+        with Progress(lambda: shown.append(1) or "checking weights, 2/6"):
+            while not shown:
+                time.sleep(0.05)
+            raise ValueError("damaged")
+
+    with pytest.raises(ValueError, match="damaged"):
+        damaged()
+    assert capsys.readouterr().out.endswith("checking weights, 2/6\n")
+
+
 WORK = """
 from core.errors import run_script
 from tune.progress import say

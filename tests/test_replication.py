@@ -39,6 +39,15 @@ def test_a_value_beyond_all_seeds_by_more_than_its_rounding_is_outside():
         assert table.set_index("optimizer").loc["adam", "paper_gender_accuracy_inside"] == inside
 
 
+def test_a_loss_in_another_unit_than_the_papers_is_neither_in_nor_out():
+    runs = runs_like_the_papers(3, 0.5)
+    assert replicated_table(3, runs.assign(papers_loss=True), BASELINE).loc[0, "paper_loss_inside"]
+    table = replicated_table(3, runs.assign(papers_loss=False), BASELINE)
+    assert table["paper_loss_inside"].isna().all()
+    assert table["paper_loss"][:-1].notna().all()
+    assert table["paper_nme_pct_inside"][:-1].all()
+
+
 def test_one_seed_has_no_range_that_a_value_could_lie_outside_of():
     table = replicated_table(1, pd.DataFrame([{"optimizer": "adam", "gender_auc": 0.5}]), BASELINE)
     assert pd.isna(table.set_index("optimizer").loc["adam", "paper_gender_auc_inside"])

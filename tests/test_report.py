@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from finished_run import FACE, made_predictions, made_winner
 
@@ -12,6 +13,7 @@ from core.metrics import Truth
 from core.names import AREA99, MEAN_FACE
 from core.published import published_table
 from core.report import number, unseen_share, write_report
+from scripts.final_test import print_scores
 
 FACES = 50
 GENDER = np.arange(FACES) % 2
@@ -127,6 +129,24 @@ def test_test_scores_show_mean_and_interval(result) -> None:
     assert table(html, "Scores", "Landmarks")[MEAN_FACE]["NME (%)"] == "40.00 39.00 to 41.00"
     assert table(html, "Scores", "Overall")["gender"]["inference (ms)"] == "2.50"
     assert table(html, "Scores", "Overall")["gender"]["loss (own)"] == number("loss", np.log(1 + np.exp(-1)))
+
+
+def test_the_page_says_over_how_many_seeds_each_score_is_a_mean(result) -> None:
+    assert "Mean over 2 training seeds, and below" in plain(page(result))
+    first, second = result.tested
+    fewer = dataclasses.replace(result, tested=[first, dataclasses.replace(second, runs=second.runs[:1])])
+    assert "Mean over training seeds (gender: 2, multitask-2: 1), and below" in plain(page(fewer))
+    alone = dataclasses.replace(result, tested=[dataclasses.replace(second, runs=second.runs[:1])])
+    assert "Mean over one training seed, and below" in plain(page(alone))
+
+
+def test_the_terminal_says_which_model_has_fewer_seeds_than_others(capsys) -> None:
+    scores = {"test_nme_pct": 7.0, "test_nme_pct_lo": 6.0, "test_nme_pct_hi": 8.0}
+    rows = [{"model": "gender", "seeds": 3} | scores, {"model": "multitask", "seeds": 2} | scores, {"model": MEAN_FACE}]
+    print_scores(pd.DataFrame(rows).astype({"seeds": "Int64"}), 50)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "test, 50 faces that no training has seen: mean over 3 seeds (95 % interval over faces)"
+    assert [line.partition(": ")[0] for line in lines] == ["gender", "multitask (2 of 3 seeds)", MEAN_FACE]
 
 
 def test_the_page_says_why_the_papers_operating_area_is_smaller(result) -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,9 +14,11 @@ from core.errors import UserError
 from core.examples import Examples
 from core.kept_predictions import read_predictions
 from core.metrics import score
-from core.retraining import Objective, Retraining, clear_leftovers, clear_other, finished_record
+from core.retraining import Objective, Retraining, clear_leftovers, clear_other, finished_record, late_divergence
+from core.run_folder import RunFolder
 from core.session import DivergedError, Session
 from core.vgg import block_output_shape
+from tune.retrain import cut_short
 
 RECORD = {"model": "multitask", "epochs": 4}
 
@@ -144,6 +147,10 @@ def test_a_retraining_that_diverges_late_keeps_its_best_epoch(weights, activatio
     assert [row["epoch"] for row in run.curve] == [1, 2]
     assert (tmp_path / "weights.safetensors").is_file()
     assert json.loads((tmp_path / "config.json").read_text())["diverged"] == "loss or score not finite in epoch 3"
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(tmp_path, folder.winner("gender", 1), ignore=shutil.ignore_patterns("run"))
+    assert cut_short(folder, ["gender", "landmarks"], 2) == [("gender/seed-1", "loss or score not finite in epoch 3")]
+    assert late_divergence(tmp_path) == "loss or score not finite in epoch 3"
     assert finished_record(tmp_path, RECORD) == min(run.curve, key=lambda row: row["relative_error"])
 
 

@@ -93,7 +93,7 @@ def check_alike(plans: Mapping[str, Plan]) -> None:
     (first, one), *others = plans.items()
     for name, plan in plans.items():
         if plan.sampler is Sampler.GRID:
-            raise UserError(f"{name}: a grid, whose rows winners.csv compares; importance is for drawn trials")
+            raise UserError(f"{name}: a grid, whose rows trials.csv compares; importance is for drawn trials")
     for name, other in others:
         for what, a, b in zip(("space", "objective"), _question(one), _question(other), strict=True):
             if a != b:

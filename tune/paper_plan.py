@@ -16,19 +16,21 @@ from search_spaces.paper import (
     PAPER_LANDMARKS,
     PAPER_MULTITASK,
 )
-from search_spaces.parts import ONLY_WITH, without_effect
+from search_spaces.parts import DEFAULTS, ONLY_WITH, without_effect
+from search_spaces.prior import ELSEWHERE
 from search_spaces.space import Space
 from tune.plan import Plan, check_count, grid_options
+from tune.planning import idle_settings
 from tune.profile import PROFILES, Profile, settled_space
 
 PAPER_PROTOCOL: dict[str, Any] = {
     "epochs": 10,
     "final_epochs": 50,
+    **{key: value for key, value in DEFAULTS.items() if key not in (*PAPER_CHOICES, "architecture", *ELSEWHERE)},
     **PAPER_FIXED,
     **PROFILES[Profile.PAPER],
-    "flip": False,
 }
-"""What the paper kept the same in all of its trainings."""
+"""What the paper kept the same in all of its trainings; what it has no word of is as plain as it can be."""
 
 
 class Follow(StrEnum):
@@ -90,6 +92,11 @@ class PaperPlan:
                     f"--set {ONLY_WITH[idle[0]][0]}: would leave {idle[0]}, which the paper varies, no effect"
                 )
         self.step_plan(STEPS[0], {})  # its own checks hold for all four
+
+    def idle_settings(self) -> list[str]:
+        """Which of the user's settings none of the four models has a use for."""
+        idle = [idle_settings(self.step_plan(step, {}).search_space(), self.settings) for step in STEPS]
+        return [key for key in self.settings if all(key in keys for keys in idle)]
 
     def step_plan(self, step: Step, chosen: Mapping[str, Any]) -> Plan:
         """The plan of one step after ``chosen`` in the steps before."""

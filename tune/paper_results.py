@@ -23,10 +23,12 @@ from core.openings import opened_dates, opened_elsewhere, record_opening
 from core.paper_figures import write_paper_figures
 from core.paper_report import conclusions_table, write_paper_report
 from core.patience import Patience
-from core.preparation import told_source
+from core.preparation import DRAWN, told_source
+from core.random_filters import CALIBRATED
 from core.replication import replicated_table, tested_runs
 from core.run_folder import RunFolder
 from core.winner import check_weights, read_backbone
+from search_spaces.joint import matters
 from tune.paper_plan import PAPER_PROTOCOL, STEPS, Follow, PaperPlan
 from tune.progress import Counter
 from tune.protocol import Protocol, StepResult
@@ -41,7 +43,8 @@ def report_replication(
     search = run.read_search()
     truth, seeds = protocol.validation(), protocol.plan.seeds
     of_tables = [
-        table_conclusion(result.step.number, result.cells(len(truth.gender)), seeds, truth) for result in results
+        table_conclusion(result.step.number, result.cells(len(truth.gender)), seeds, truth, result.papers_loss())
+        for result in results
     ]
     tested = _tested(run, search, protocol, results, cache, say)
     conclusions = [*of_tables, *_of_models(tested)]
@@ -138,7 +141,7 @@ def _facts(
         "name": run.path.name,
         "seeds": plan.seeds,
         "profile": str(plan.profile),
-        "differs": _differences(plan, results[-1].winner.config.flat()),
+        "differs": _differences(plan, results[-1].winner.config.flat(), search),
         "own_choices": plan.follow is Follow.OWN,
         "faces": len(first.faces),
         "source": told_source(search["plan"]),
@@ -156,7 +159,14 @@ def _facts(
     }
 
 
-def _differences(plan: PaperPlan, settings: Mapping[str, Any]) -> list[str]:
-    """Every setting that is not the paper's, with the paper's."""
+def _differences(plan: PaperPlan, settings: Mapping[str, Any], search: Mapping[str, Any]) -> list[str]:
+    """All that is not the paper's, with the paper's: every setting of the last model that has an effect, the faces, and
+    where convolutions start."""
     ours = {"epochs": plan.epochs, "final_epochs": plan.final_epochs, **settings}
-    return [f"{key} {ours[key]} (paper: {value})" for key, value in PAPER_PROTOCOL.items() if ours[key] != value]
+    found = [
+        f"{key} {ours[key]} (paper: {value})"
+        for key, value in PAPER_PROTOCOL.items()
+        if ours[key] != value and (key not in settings or matters(key, settings))
+    ]
+    found += ["drawn faces (paper: CelebA)"] if plan.data == DRAWN else []
+    return found + (["random convolutions (paper: ImageNet's)"] if search.get("weights") == CALIBRATED else [])

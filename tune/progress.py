@@ -53,6 +53,8 @@ class Progress:
         self.thread.join()
         if kind is None:
             self._show(last=True)
+        elif self.live:
+            _show("")  # so that what is wrong stands in a line of its own
 
     def _run(self) -> None:
         while not self.over.wait(0.5 if self.live else self.every):

@@ -1,14 +1,14 @@
 """The paper's protocol (figure 10): four grids, each around the choices of those before, and their winners trained."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from core.claims import Cell, cell_label
-from core.config import config_from_flat
+from core.config import Config, config_from_flat
 from core.errors import UserError
 from core.kept_predictions import read_predictions
 from core.metrics import Truth
@@ -16,11 +16,14 @@ from core.patience import Patience
 from core.replication import CHOICES
 from core.run_folder import RunFolder
 from core.winner import Winner, read_winners
+from search_spaces.joint import matters
+from search_spaces.paper import PAPER_CHOICES, PAPER_FIXED
+from search_spaces.parts import DEFAULTS, LAMBDAS
 from tune.ledger import Ledger, Status
 from tune.materials import Materials
 from tune.paper_plan import STEPS, Follow, PaperPlan, Step, papers_cell
 from tune.plan import Plan
-from tune.retrain import retrain
+from tune.retrain import cut_short, retrain
 from tune.run import create_run
 from tune.search import Search
 from tune.winners import Candidate, choose, ranked
@@ -38,10 +41,20 @@ class StepResult:
     ledger: Ledger
     winner: Winner
 
+    def papers_loss(self) -> bool:
+        """Whether each row of the table has the loss that it has in the paper's, and so values in its unit."""
+        return papers_loss(self.winner.config, tuple(self.step.space.parameters))
+
     def runs(self) -> pd.DataFrame:
-        """A row for each cell and seed that trained: choices, ``seed`` and validation metrics without ``val_``."""
+        """A row for each cell and seed that trained: choices, ``seed``, ``papers_loss`` and validation metrics without
+        ``val_``."""
         rows = [
-            {**entry.config, "seed": entry.number // self.plan.cells(), **_plain(entry.best(self.plan.aim()))}
+            {
+                **entry.config,
+                "papers_loss": self.papers_loss(),
+                "seed": entry.number // self.plan.cells(),
+                **_plain(entry.best(self.plan.aim())),
+            }
             for entry in self._trained()
         ]
         return pd.DataFrame(rows, columns=None if rows else [*self.step.space.parameters, "seed"])
@@ -65,19 +78,23 @@ class StepResult:
         return list(found.values())
 
     def final_runs(self) -> pd.DataFrame:
-        """A row for each seed of the winner: its best epoch's validation metrics without ``val_``."""
+        """A row for each seed of the winner: ``papers_loss``, and metrics of its best epoch without ``val_``."""
         rows = [[{str(k): v for k, v in row.items()} for row in c.to_dict("records")] for c in self.winner.curves]
         best = [min(curve, key=self.plan.aim().cost) for curve in rows]
-        return pd.DataFrame([{"architecture": str(self.winner.architecture), **_plain(row)} for row in best])
+        named = {"architecture": str(self.winner.architecture), "papers_loss": papers_loss(self.winner.config)}
+        return pd.DataFrame([{**named, **_plain(row)} for row in best])
 
     def failures(self) -> list[str]:
-        """A line for each cell and seed that did not train to its end, and why."""
+        """A line for each cell and seed, and for each seed of the winner, that did not train to its end, and why."""
         lines = []
         for number, entry in sorted(self.ledger.entries.items()):
             if entry.status is not Status.FINISHED:
                 row, seed = self._label(entry.config), number // self.plan.cells()
                 lines.append(f"table {self.step.numeral}, {row}, seed {seed}: {entry.reason}")
-        return lines
+        for place, why in cut_short(self.run, [self.winner.label], self.plan.retrain_seeds):
+            lines.append(f"retraining {place}: {why}; its best epoch before that counts")
+        lost = sorted(set(range(self.plan.retrain_seeds)) - set(self.winner.replicates))
+        return lines + [f"retraining {self.winner.label}/seed-{number} failed" for number in lost]
 
     def _trained(self) -> list[Any]:
         entries = [self.ledger.entries[number] for number in sorted(self.ledger.entries)]
@@ -85,6 +102,16 @@ class StepResult:
 
     def _label(self, config: Mapping[str, Any]) -> str:
         return cell_label([config[key] for key in CHOICES[self.step.number]])
+
+
+LOSS = ("landmark_loss", "smooth_l1_beta", "huber_delta", "wing_w", "wing_epsilon", *LAMBDAS)
+
+
+def papers_loss(config: Config, varied: Sequence[str] = ()) -> bool:
+    """Whether a model's loss is made as that of the paper's model is, settings aside that its table varies."""
+    ours, papers = config.flat(), {**DEFAULTS, **PAPER_FIXED, **PAPER_CHOICES}
+    shape = {**ours, "frozen_blocks": 0, "landmark_head": DEFAULTS["landmark_head"]}  # the loss told has the lambdas
+    return all(ours[key] == papers[key] or not matters(key, shape) for key in LOSS if key not in varied)
 
 
 class Protocol:

@@ -1,5 +1,6 @@
 """The winners of a search: retrained with several seeds on the same workers, and ranked by their mean."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from core.config import config_from_flat
 from core.errors import UserError
 from core.pareto import goals_of_nothing
 from core.patience import Patience, Say
-from core.retraining import finished_record
+from core.retraining import finished_record, late_divergence
 from core.run_folder import RunFolder
 from core.tensor_files import save_tensors
 from tune.engine import run_retraining
@@ -63,9 +64,22 @@ def retrain(
     train = partial(run_retraining, workload, materials.workers)
     work = Work("retraining", WINNERS, plan.retrain_epochs, materials.trial_timeout, train)
     train_jobs(work, due, plan, run, say)
+    for place, why in cut_short(run, [candidate.label for candidate in candidates], plan.retrain_seeds):
+        say(f"note: retraining {place} ended early: {why}; its best epoch before that counts")
     table = _rank(plan, run, materials, candidates, jobs)
     patience(lambda: write_text(run.winners, table.to_csv(index=False)), run.winners)
     return table
+
+
+def cut_short(run: RunFolder, labels: Iterable[str], seeds: int) -> list[tuple[str, str]]:
+    """Retrainings that diverged after an epoch that can be kept: which, and why."""
+    found = []
+    for label in labels:
+        for replicate in range(seeds):
+            folder = run.winner(label, replicate)
+            if (folder / "config.json").is_file() and (why := late_divergence(folder)):
+                found.append((f"{label}/seed-{replicate}", why))
+    return found
 
 
 def _job(plan: Plan, run: RunFolder, materials: Materials, candidate: Candidate, replicate: int) -> dict[str, Any]:
