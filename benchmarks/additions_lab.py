@@ -49,12 +49,8 @@ class Training:
     folds: int
 
     def record(self, precision: str, digest: str) -> dict[str, Any]:
-        """What is written beside its predictions, by which they are known again.
-
-        Settings at their defaults are left out, so that one which is new leaves all that was trained before it known.
-        """
-        whole = config_from_flat({**self.settings, "lr": self.lr, "precision": precision}).flat()
-        config = {key: value for key, value in whole.items() if value != DEFAULTS[key]}
+        """What is written beside its predictions, by which they are known again."""
+        config = config_from_flat({**self.settings, "lr": self.lr, "precision": precision}).flat()
         own = {"seed": self.seed, "epochs": self.epochs, "patience": self.patience, "folds": self.folds}
         return {"recipe": RECIPE, **own, "faces_and_weights": digest, "config": config}
 
@@ -152,7 +148,9 @@ class Lab:
 
     def _folder(self, training: Training) -> tuple[Path, dict[str, Any]]:
         record = training.record(self.precision, self.digest)
-        name = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
+        # Settings at their defaults do not count, so that a new one leaves what was trained before it where it is.
+        named = {**record, "config": {key: value for key, value in record["config"].items() if value != DEFAULTS[key]}}
+        name = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
         return self.given.work / name, record
 
     def _train(self, training: Training, record: dict[str, Any], folder: Path) -> dict[str, Any]:

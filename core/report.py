@@ -1,7 +1,7 @@
 """The final test as one page that stands alone: tables beside the paper's, and every figure inside it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ BOTH = ("relative_error", "loss")
 CERTAINTY = 0.95
 SMALL = 0.01
 
+Matters = Callable[[str, Mapping[str, Any]], bool]
 Row = dict[str, Any]
 """A row of a table: ``name``, ``kind`` (ours, baseline or paper) and ``cells``."""
 
@@ -54,6 +55,7 @@ def write_report(
     figures: Mapping[Path, str],
     mattered: tuple[Sequence[str], Mapping[Path, str]] = ((), {}),
     front: tuple[Front, Mapping[Path, str]] | None = None,
+    matters: Matters = lambda *_: True,
 ) -> str:
     """The page as text.
 
@@ -65,6 +67,7 @@ def write_report(
         figures: PNG files with their captions.
         mattered: what the search has shown to matter, in sentences and a figure.
         front: of a search for two goals, with its figure.
+        matters: whether a setting, by name, does anything in a model with these settings.
     """
     return render(
         "report.html",
@@ -83,7 +86,7 @@ def write_report(
         figures=embedded(figures),
         front=None if front is None else {"figures": embedded(front[1]), "table": _papers_models(front[0])},
         validation=_validations(result, search.get("baseline_validation") or {}),
-        settings=_settings(result),
+        settings=_settings(result, matters),
         mattered=mattered[0],
         mattered_figures=embedded(mattered[1]),
     )
@@ -223,10 +226,18 @@ def _papers_models(front: Front) -> dict[str, Any]:
     return {"heads": [HEADS[name] for name in PLAIN], "rows": rows}
 
 
-def _settings(result: TestResult) -> dict[str, Any]:
+def _settings(result: TestResult, matters: Matters) -> dict[str, Any]:
+    """All settings that matter in one of the winners; a dash where they do nothing."""
     configs = [tested.winner.config.flat() for tested in result.tested]
+
+    def shown(key: str, config: Mapping[str, Any]) -> Any:
+        if not matters(key, config):
+            return "-"
+        return f"{config[key]:.4g}" if isinstance(config[key], float) else config[key]
+
     rows = [
-        {"name": key, "cells": [{"value": f"{c[key]:.4g}" if isinstance(c[key], float) else c[key]} for c in configs]}
+        {"name": key, "cells": [{"value": shown(key, config)} for config in configs]}
         for key in configs[0]
+        if any(matters(key, config) for config in configs)
     ]
     return {"heads": [tested.winner.label for tested in result.tested], "rows": rows}

@@ -39,6 +39,7 @@ from core.run_folder import RunFolder
 from core.splits import Split, read_split
 from core.storage import run_at
 from core.winner import check_weights, read_backbone, read_winners
+from search_spaces.joint import matters
 from tune.plan import plan_from_json
 from tune.progress import Counter, Progress, clock, say
 
@@ -162,7 +163,7 @@ def write_page(
     drawn = None
     if front is not None:
         drawn = front, save_figures(run.test / "figures", {"front": (front_figure(front), CAPTION)})
-    write_text(report, write_report(report, result, search, *openings, figures, mattered, drawn))
+    write_text(report, write_report(report, result, search, *openings, figures, mattered, drawn, matters))
     show_in_tensorboard(run, {**figures, **mattered[1], **(drawn[1] if drawn else {})})
     return report
 

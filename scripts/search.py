@@ -217,12 +217,9 @@ def started(given: dict[str, Any], run: RunFolder) -> Machine:
 def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     """What a new run and a resumed one have in common: search, retrain, say what came out."""
     start = time.monotonic()
-    workers = materials.workers
     say(
         f"run {run.path}: space {plan.space['name']}, profile {plan.profile}, {materials.precision}, "
-        f"{workers.count} worker{'s' if workers.count > 1 else ''} with {workers.threads} threads"
-        + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
-        + (f", trials on {plan.folds} folds" if plan.folds > 1 else "")
+        f"{materials.workers.told()}" + (f", trials on {plan.folds} folds" if plan.folds > 1 else "")
     )
     say(planned(plan))
     with run.resumable(say):

@@ -49,6 +49,14 @@ def test_workers_share_the_cores_and_each_has_room_on_a_node(asked, machine, exp
 
 
 @pytest.mark.parametrize(
+    ("workers", "words"),
+    [(Workers(1, 2, 0.0), "1 worker with 2 threads"), (Workers(2, 1, 0.5), "2 workers with 1 thread and 0.5 GPU")],
+)
+def test_workers_are_told_in_words(workers, words):
+    assert workers.told() == words
+
+
+@pytest.mark.parametrize(
     ("given", "before", "machine", "expected"),
     [
         ({}, {"count": 5, "gpus": 0.4}, [(16, 2)], Workers(4, 4, 0.4)),  # an older version counted five

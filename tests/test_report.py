@@ -14,6 +14,7 @@ from core.names import AREA99, MEAN_FACE
 from core.published import published_table
 from core.report import number, unseen_share, write_report
 from scripts.final_test import print_scores
+from search_spaces.joint import matters
 
 FACES = 50
 GENDER = np.arange(FACES) % 2
@@ -129,6 +130,16 @@ def test_test_scores_show_mean_and_interval(result) -> None:
     assert table(html, "Scores", "Landmarks")[MEAN_FACE]["NME (%)"] == "40.00 39.00 to 41.00"
     assert table(html, "Scores", "Overall")["gender"]["inference (ms)"] == "2.50"
     assert table(html, "Scores", "Overall")["gender"]["loss (own)"] == number("loss", np.log(1 + np.exp(-1)))
+
+
+def test_a_setting_that_does_nothing_in_a_winner_is_a_dash_and_one_that_does_in_none_is_left_out(result) -> None:
+    path = Path("storage/first/test/report.html")
+    html = write_report(path, result, SEARCH, [], {}, {}, matters=matters)
+    listed = html.split("<th>setting</th>")[1].split("</table>")[0]
+    rows = {cells[0]: cells[1:] for row in listed.split("<tr>")[1:] if (cells := re.findall(r"<td>(.*?)</td>", row))}
+    assert rows["landmark_loss"] == ["-", "l1"]
+    assert rows["lr"] == ["0.001", "0.001"]
+    assert not {"d_k", "huber_delta", "views"} & set(rows)
 
 
 def test_the_page_says_over_how_many_seeds_each_score_is_a_mean(result) -> None:

@@ -64,6 +64,13 @@ class Workers:
     threads: int
     gpus: float
 
+    def told(self) -> str:
+        """In words."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}" + (
+            f" and {self.gpus:g} GPU" if self.gpus else ""
+        )
+        return f"{self.count} worker{'s' if self.count > 1 else ''} with {threads}"
+
 
 def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machine) -> Workers:
     """Workers for a machine or cluster.
