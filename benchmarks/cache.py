@@ -17,6 +17,7 @@ import torch
 from benchmarks.material import RESULTS, Material, add_material_options, load_material
 from benchmarks.record import append_rows
 from core.config import config_from_flat
+from core.device import device_name
 from core.errors import run_script
 from core.names import Precision
 from core.preparation import RANDOM
@@ -36,6 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as fresh:
         material = load_material(given, given.blocks, Precision.FP32, torch.device("cpu"), Path(fresh))
         told = {"faces": len(material.faces), "data": Path(given.data).name}
+        told |= {"device": device_name(torch.device("cpu"))}  # also where there is a GPU
         for blocks in given.blocks:
             with_cache = curve(material, blocks, blocks, given.epochs)
             without = curve(material, 0, blocks, given.epochs)

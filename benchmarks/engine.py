@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of the loop and of Tandem (default: %(default)s)")
     parser.add_argument("--peer-repeats", type=int, default=1, help="of (c) and (d) (default: %(default)s)")
     parser.add_argument("--loader-processes", type=int, default=min(8, os.cpu_count() or 1), help="of (c) and (d)")
-    parser.add_argument("--quick", action="store_true", help="4 trials, 5 frozen blocks, 20 faces, 1 epoch, once")
+    parser.add_argument(
+        "--quick", action="store_true", help="4 trials, 5 frozen blocks, 20 faces, 1 epoch, once; not recorded"
+    )
     given = parser.parse_args()
     if given.quick:
         given.blocks, given.people, given.epochs, given.repeats, given.peer_repeats = [5], 20, 1, 1, 1
@@ -56,7 +58,8 @@ def main() -> None:
             job = write_job(Path(folder) / f"blocks-{blocks}", given, data, blocks, epochs, trials)
             rows = measured(job, {way: repeats_of(way, given) for way in Way}, people)
             print(text_table(rows, [name for name in rows[0] if not name.endswith(("_min", "_max"))]), flush=True)
-            append_rows(RESULTS / "engine.csv", rows)
+            if not given.quick:
+                append_rows(RESULTS / "engine.csv", rows)
 
 
 def repeats_of(way: Way, given: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.additions_lab import errors_by_face, truth_of_folds
 from benchmarks.learning_curves import BLOCKS, SEARCH_SEED, drawn
-from benchmarks.material import RESULTS, Material, add_material_options, load_material
+from benchmarks.material import EXCERPT, RESULTS, Material, add_material_options, load_material
 from benchmarks.process import in_fresh_process
 from core.atomic import append_line, cut_half_line
 from core.cache_folder import default_cache
@@ -62,6 +62,8 @@ def main() -> None:
     if given.quick:
         given.configs, given.seeds, given.epochs = 2, 2, 1
         given.out = given.out.with_name("fold_scores_quick.csv") if given.out == SCORES else given.out
+    if Path(given.data) != EXCERPT and given.out == SCORES:
+        raise UserError(f"--out: {SCORES} is for the scores of {EXCERPT}; name another file for other faces")
     in_fresh_process(record, given, environment=WORKER_ENVIRONMENT)
 
 

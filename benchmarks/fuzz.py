@@ -143,6 +143,8 @@ def main() -> None:
             rows.append(fuzz_folders(Path(scratch) / "folders", folders, given.seed))
         if given.reader != FOLDER:
             rows += fuzz_readers(Path(scratch) / "readers", given.reader, inputs, given.seed)
+    if not rows:
+        parser.error(f"--reader {given.reader!r}: no such reader; without it all are listed")
     print(text_table(rows, COLUMNS))
     if given.reader is None:
         append_rows(RESULTS, [{"pillow": PIL.__version__, **row} for row in rows])

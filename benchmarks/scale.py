@@ -36,7 +36,9 @@ def main() -> None:
     """Parse; measure, print and record each part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
-    parser.add_argument("--quick", action="store_true", help="smaller numbers, some two minutes on 2 cores")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller numbers, some two minutes on 2 cores; not recorded"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tandem-scale-") as scratch:
         if "faces" in given.parts:
@@ -44,7 +46,9 @@ def main() -> None:
         for part in given.parts:
             folder = Path(scratch) / part
             folder.mkdir()
-            append_rows(RESULTS / f"scale_{part}.csv", PARTS[part](given.quick, folder))
+            rows = PARTS[part](given.quick, folder)
+            if not given.quick:
+                append_rows(RESULTS / f"scale_{part}.csv", rows)
 
 
 def faces(quick: bool, folder: Path) -> list[Row]:

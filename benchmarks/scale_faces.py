@@ -15,7 +15,7 @@ from benchmarks.scale_training import made_up_inputs, made_up_weights, memory_of
 from benchmarks.table import Row, medians, spread
 from core.activations import activations_bytes
 from core.celeba import IMAGE_FOLDER
-from core.device import best_precision
+from core.device import best_precision, device_name
 from core.errors import UserError
 from core.faces import Faces, load_celeba_faces, load_drawn_faces
 from core.names import CROP, Precision
@@ -59,7 +59,12 @@ def faces_row(count: int, scratch: Path) -> Row:
     folder, cache = scratch / "celeba", scratch / "cache"
     start = time.perf_counter()
     drawn = load_drawn_faces(min(count, DISTINCT), 0, cache, Counter("drawing faces"))
-    row: Row = {"faces": count, "faces_drawn": len(drawn), "drawn_per_s": len(drawn) / (time.perf_counter() - start)}
+    row: Row = {
+        "device": device_name(CPU),
+        "faces": count,
+        "faces_drawn": len(drawn),
+        "drawn_per_s": len(drawn) / (time.perf_counter() - start),
+    }
     write_face_folder(drawn, count, folder, Counter("writing JPEG files"))
     del drawn
     row["jpeg_kb"] = sum(path.stat().st_size for path in (folder / IMAGE_FOLDER).iterdir()) / count / 1e3
@@ -86,6 +91,7 @@ def preparation(folder: Path, cache: Path, count: int, repeats: int) -> Row:
         marks.append(now())
         load_celeba_faces(folder, cache, Counter(f"decoding faces, {repeat + 1} of {repeats}"))
         marks.append(now())
+        os.sync()  # or the disk would still be taking what was decoded, at the plain loops' cost
         busy = busy_plain_rate(folder / IMAGE_FOLDER, min(count, PLAIN))
         turns.append(turn(count, min(count, PLAIN), marks, busy))
     opened = []

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
+import torch
+
 from benchmarks.instant_trials import Clock, ClockedRecorder
 from benchmarks.process import in_fresh_process, now
 from benchmarks.table import Row, medians
+from core.device import device_name
 from core.preparation import RANDOM
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
@@ -57,6 +60,7 @@ def searched(count: int, plan: Plan, cache: Path, folder: Path) -> Row:
         ledger = Search(plan, run, materials).go()
     marks, end = [wall for wall, _ in clock.marks], now()[0]
     return {
+        "device": device_name(torch.device("cpu")),  # also where there is a GPU
         "workers": count,
         "cores": cores,
         "faces": plan.drawn_faces,

@@ -8,7 +8,8 @@ A variant is a precision (the step as a session does it) with changes: +contiguo
 speed of one large product in the same precision, plus that for the optimiser's bytes at the speed of one large copy,
 both measured just before. It is no law: caches and Winograd's convolutions may pass it. A row whose variant is a bare
 precision also has epochs of a real session, and of the same steps without one. Each row has a process of its own, so
-that peak memory is its own, and goes to benchmarks/results/step.csv at once. All rows take hours on a CPU: choose.
+that peak memory is its own, and goes to benchmarks/results/step.csv at once, unless --quick was asked for. All rows
+take hours on a CPU: choose.
 """
 
 import argparse
@@ -56,7 +57,10 @@ def main() -> None:
     given = parsed()
     with tempfile.TemporaryDirectory() as folder:
         effort = Effort(given.batch, given.repeats, given.epochs, given.faces, Path(folder))
-        rows = [recorded(case, lighter(effort, case) if given.quick else effort) for case in chosen_cases(given)]
+        rows = [
+            recorded(case, lighter(effort, case) if given.quick else effort, given.quick)
+            for case in chosen_cases(given)
+        ]
     for title, columns in TABLES.items():
         print_table(title, rows, columns.split())
 
@@ -71,7 +75,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", default=EACH_ALONE, metavar="VARIANT", help=changes)
     parser.add_argument("--optimizers", nargs="+", default=["adamax"], choices=optimizers)
     parser.add_argument("--batch", type=positive, default=15, help="faces (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="only the rows that take little")
+    parser.add_argument("--quick", action="store_true", help="only the rows that take little; not recorded")
     for name, value in FULL.items():
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=positive, help=f"default: {value}, with --quick {QUICK[name]}")
@@ -119,15 +123,16 @@ def lighter(effort: Effort, case: Case) -> Effort:
     return effort if case.frozen_blocks > 0 else replace(effort, repeats=1, epochs=0)
 
 
-def recorded(case: Case, effort: Effort) -> Row:
-    """Measure one case in a fresh process and append its row to the results."""
+def recorded(case: Case, effort: Effort, quick: bool) -> Row:
+    """Measure one case in a fresh process and append its row to the results, unless it was a ``quick`` look."""
     device = device_at_hand()
     found: Row = {NOT_MEASURED: obstacle(case.variant, case.optimizer, case.frozen_blocks, device)}
     if not found[NOT_MEASURED]:
         found |= apart(case, effort, device)
     row = {**case.told(), "batch": effort.batch, **found}
     print(f"{case}: {row[NOT_MEASURED] or '{images_per_s} images/s'.format(**row)}", flush=True)
-    append_rows(RESULTS / "step.csv", [row])
+    if not quick:
+        append_rows(RESULTS / "step.csv", [row])
     return row
 
 

@@ -3,8 +3,8 @@
     python -m benchmarks.whole_network --data data/celeba-mini --weights vgg16.safetensors
 
 For each model and precision a process of its own, so that peak memory is its own: training loss of each epoch, median
-seconds an epoch, images a second and peak memory (of the GPU, or else of the process). On a CPU with 2 cores an epoch
-over 405 faces takes one to two minutes; --models and --precisions choose some. Appends to
+seconds an epoch, images a second (trained on or validated) and peak memory (of the GPU, or else of the process). On a
+CPU with 2 cores an epoch over 405 faces takes one to two minutes; --models and --precisions choose some. Appends to
 benchmarks/results/whole_network.csv.
 """
 
@@ -24,6 +24,7 @@ from core.device import device_at_hand, make_repeatable
 from core.errors import run_script
 from core.names import Architecture, Precision
 from core.session import Session
+from tune.cluster import WORKER_ENVIRONMENT
 from tune.progress import Progress
 
 PAPER = {"frozen_blocks": 0, "head_width": 4096, "optimizer": "adamax", "lambda1": 1.0, "lambda2": 20.0, "d_k": 512}
@@ -42,7 +43,7 @@ def main() -> None:
     given = parser.parse_args()
     for model in given.models:
         for precision in given.precisions:
-            row = in_fresh_process(measured, given, model, precision)
+            row = in_fresh_process(measured, given, model, precision, environment=WORKER_ENVIRONMENT)
             print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             append_rows(RESULTS / "whole_network.csv", [row])
 

@@ -141,6 +141,9 @@ class Retraining:
             if not same_record(state["record"], self.record):  # another winner had this folder before
                 path.unlink()
                 return
+            if set(state["session"]["model"]) != set(self.session.learned_tensors()):  # an older version learned others
+                path.unlink()
+                return
             self.session.load_state_dict(state["session"])
             self.best, self.curve = checked_progress(state, self.session)
         except torch.OutOfMemoryError:  # no fault of the file

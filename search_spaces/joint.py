@@ -62,6 +62,16 @@ HELPFUL = {
     "landmark_head": Helpful(str(LandmarkHead.HEATMAP), _ROOM, WEIGHING),
     "heatmap_block": Helpful(4, (*_ROOM, ("landmark_head", (str(LandmarkHead.HEATMAP),))), WEIGHING),
 }
+HELPFUL_RANGES: dict[str, tuple[tuple[str, tuple[Value, ...]], ...]] = {
+    "lr_landmarks": (
+        ("architecture", _WITH_BOTH),
+        ("frozen_blocks", (4,)),
+        ("landmark_head", (str(LandmarkHead.HEATMAP),)),
+        ("heatmap_block", (4,)),
+    )
+}
+"""Parts that lowered the NME by more than chance with a value that no two models need share, so that they are searched;
+and the settings that this was measured with."""
 
 
 _IDLE: dict[str, tuple[tuple[str, tuple[Value, ...]], ...]] = {
@@ -89,6 +99,22 @@ def helpful_settings(settings: Mapping[str, Any], vary: Sequence[str]) -> dict[s
         if fits and asked.isdisjoint([key, *part.unless]):
             found[key] = part.value
     return found
+
+
+def helpful_parts(settings: Mapping[str, Any], vary: Sequence[str]) -> list[str]:
+    """Parts that joint searches of its own accord, unless the user sets them or searches them already.
+
+    Args:
+        settings: of the profile, of the user and of :func:`helpful_settings`.
+        vary: parts that the user varies; one of them may have any value.
+    """
+    whole, free = {**DEFAULTS, **settings}, {*vary, "architecture"} - set(settings)
+    asked = {*settings, *vary}
+    return [
+        key
+        for key, needs in HELPFUL_RANGES.items()
+        if key not in asked and all(need in free or whole[need] in values for need, values in needs)
+    ]
 
 
 def _both_learn(config: Mapping[str, Any]) -> bool:

@@ -54,10 +54,11 @@ def centred(space: Space, kind: str, values: Mapping[str, Any]) -> tuple[dict[st
     for key, parameter in space.parameters.items():
         if key == "architecture" or key not in values or not space.is_active(key, {"architecture": kind, **centre}):
             continue
-        if values[key] in parameter:
-            centre[key] = as_drawn(parameter, values[key])
+        value = given[key] if given[key] in parameter else values[key]  # a choice may have the 0 itself
+        if value in parameter:
+            centre[key] = as_drawn(parameter, value)
         else:
-            skipped.append(f"{key} {values[key]} is none of {parameter}")
+            skipped.append(f"{key} {value} is none of {parameter}")
     for key, value in values.items():
         told = key not in space.parameters and key not in ELSEWHERE and matters(key, {**fixed, **values})
         follows = key in FOLLOWS and fixed[key] == 0 and FOLLOWS[key] in space.parameters

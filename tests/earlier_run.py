@@ -29,7 +29,8 @@ def write_earlier(path: Path, plan: Plan, trials: list[tuple[dict[str, Any], lis
     for number, (parameters, errors, status) in enumerate(trials):
         entry = ledger.add(number, parameters)
         for epoch, error in enumerate(errors, 1):
-            ledger.record(number, {"epoch": epoch, plan.aim().name: error, "seconds_per_epoch": 0.1})
+            known = {"epoch": epoch, "relative_error": error, plan.aim().name: error}
+            ledger.record(number, {**known, "seconds_per_epoch": 0.1})
         entry.status = Status(status)
     ledger.write(now=True)
     return path

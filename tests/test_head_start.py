@@ -61,6 +61,23 @@ def test_a_right_prior_holds_and_a_wrong_one_is_forgotten_and_drawn_no_more(tmp_
     assert wrong.judged().told().startswith(f"the prior was forgotten after trial {forgotten}: ")
 
 
+def test_trials_without_a_result_when_the_search_ended_say_nothing_of_the_prior(tmp_path):
+    study = Study(tmp_path / "j", GENDER, Sampler.RANDOM, 0, head_start=HeadStart(prior=CENTRE))
+    searched(study, 12)
+    judge = study.judged()
+    before = (judge.wins, judge.pairs)
+    for _ in range(12):
+        number, _ = study.ask()
+        study.tell(number, "stopped", None, 0, "the time budget was used up", [])
+    assert (judge.wins, judge.pairs) == before
+    assert len(study.judged().heard) == 24
+    assert (judge.wins, judge.pairs) == before
+    for _ in range(12):
+        number, _ = study.ask()
+        study.tell(number, "failed", None, 0, "diverged", [])
+    assert study.judged().pairs > before[1]
+
+
 @pytest.mark.parametrize("sampler", [Sampler.RANDOM, Sampler.TPE])
 def test_no_kind_of_model_gets_more_trials_for_having_a_prior(tmp_path, sampler):
     known = HeadStart(prior={"multitask": {"optimizer": "adam", "lr": 1e-4}})

@@ -31,6 +31,21 @@ def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_
         ):
             space, _ = searched_space(SPACES["joint"], Profile.FAST, {**frozen, **settings}, vary)
             assert space.values_of(key, "") == expected
+    apart = measured.loc[[("heatmap of block 4, landmarks at 3e-4", 4)]]
+    assert apart["gain_nme_pct_min"].min() > 0
+    for settings, vary, searched in (
+        ({}, [], True),
+        ({"architecture": "gender"}, [], False),
+        ({"lr_landmarks": 0.0}, [], False),
+        ({}, ["landmark_head"], True),
+        ({}, ["lr_landmarks"], True),
+        ({"landmark_head": "regression"}, [], False),
+        ({"heatmap_block": 5}, [], False),
+        ({"frozen_blocks": 5}, [], False),
+        ({"lambda2": 2.0}, [], False),
+    ):
+        space, _ = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4, **settings}, vary)
+        assert ("lr_landmarks" in space.parameters) == searched, (settings, vary)
     for settings, vary in (({"lambda2": 2.0}, []), ({}, ["loss_weighting"])):
         space, _ = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4, **settings}, vary)
         assert "landmark_head" not in space.fixed
@@ -41,8 +56,13 @@ def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_
 
 def test_joint_says_what_it_has_by_default_and_no_other_space_has_it():
     told = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4, "flip": False}, [])[1]
-    helps = "attention=self_rms landmark_head=heatmap heatmap_block=4"
+    helps = "attention=self_rms landmark_head=heatmap heatmap_block=4, and searches lr_landmarks too"
     assert told[0] == f"joint has what helps: {helps} (--set or --vary otherwise)"
+    alone = {"architecture": "multitask", "frozen_blocks": 4, "flip": True, "heatmap_block": 4}
+    told = searched_space(SPACES["joint"], Profile.FAST, alone, ["landmark_head"])[1]
+    assert told[0] == "joint searches lr_landmarks too (--set or --vary otherwise)"
+    grid = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4}, [], grid=True)[0]
+    assert "lr_landmarks" not in grid.parameters
     for name in set(SPACES) - {"joint"}:
         space, told = searched_space(SPACES[name], Profile.FAST, {}, [])
         assert not {"flip", "attention", "landmark_head"} & set(space.fixed)

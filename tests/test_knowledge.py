@@ -6,6 +6,7 @@ from earlier_run import IDENTITY, plan_of, write_earlier, write_winner_rows
 
 from core.errors import UserError
 from core.storage import Storage
+from search_spaces.parameter import Choice
 from search_spaces.parts import with_parts
 from tune.head_start import Earlier
 from tune.knowledge import Knowledge
@@ -105,6 +106,46 @@ def test_a_setting_that_the_earlier_search_had_fixed_may_vary_now(known):
     assert found.leaders == [{"optimizer": "adam", "lr": 5e-4}]
 
 
+def test_a_trial_that_two_runs_of_one_seed_drew_teaches_once_and_as_long_as_it_was_trained(tmp_path):
+    first, second = [(ADAM, [0.9, 0.5], "stopped")], [(ADAM, [0.9, 0.5, 0.4], "stopped"), (ADAM, [0.8], "stopped")]
+    for name, trials in (("first", first), ("second", second)):
+        write_earlier(tmp_path / "runs" / name, plan_of(), trials)
+    known = Knowledge(["first", "second"], None, Storage(str(tmp_path / "runs"), tmp_path / "cache"))
+    said = []
+    known.fit(plan_of(), said.append)
+    found = known.head_start(IDENTITY, said.append)
+    assert [one.costs for one in found.earlier] == [[0.9, 0.5, 0.4], [0.8]]
+    assert "2 of 3 trials are used, 1 left out" in said[-1]
+
+
+@pytest.mark.parametrize(("earlier", "used"), [({"lambda1": 0.0}, 0), ({"lambda1": 3.0}, 1)])
+def test_a_run_that_never_learned_a_task_teaches_nothing_to_one_that_does(known, earlier, used):
+    trial = [({"optimizer": "adam", "lr": 1e-4, "landmark_loss": "l1", "lambda2": 2.0}, [0.5], "stopped")]
+    new = plan_of("multitask", settings={"frozen_blocks": 5, "lambda1": 1.0, "lambda2": 2.0})
+    old = plan_of("multitask", settings={"frozen_blocks": 5, **earlier})
+    if not used:
+        with pytest.raises(UserError, match="no trial fits"):
+            known(new, old, trial)
+        return
+    assert len(known(new, old, trial)[0].earlier) == used
+
+
+def test_trials_that_were_stopped_by_another_objective_fill_no_rungs(known):
+    trial = {key: value for key, value in MULTI.items() if key != "architecture"}
+    old = plan_of("multitask", objective="val_nme_pct")
+    assert [one.same_rungs for one in known(plan_of("multitask"), old, [(trial, [8.0], "stopped")])[0].earlier] == [
+        False
+    ]
+
+
+def test_a_choice_that_has_the_0_itself_keeps_it(known):
+    space = plan_of("attention").search_space()
+    space = replace(space, parameters={**space.parameters, "d_v": Choice((0, 64))})
+    trial = {key: value for key, value in MULTI.items() if key != "architecture"} | {"d_k": 128, "d_v": 0}
+    plan = replace(plan_of("attention"), space=space.to_json())
+    assert known(plan, plan, [(trial, [0.5], "stopped")])[0].leaders == [trial]
+
+
 def test_where_the_landmarks_rate_varies_earlier_trials_have_their_common_one(known):
     trials = [(MULTI, [0.5], "stopped"), (ADAM, [0.5], "stopped")]
     space = with_parts(plan_of().search_space(), ["lr_landmarks"])
@@ -164,7 +205,7 @@ def test_a_prior_of_winners_is_for_each_kind_that_the_space_has(known):
     assert found.prior == {"gender": {"optimizer": "adam", "lr": 1e-4}}
     assert found.leaders == found.earlier == []
     assert said == [
-        "prior first: values for gender; left out: frozen_blocks 0 is fixed at 5; head_width 4096 is fixed at 512; landmark_start torch is fixed at mean_face"
+        "prior first: values for gender; left out: frozen_blocks 0 is fixed at 5; head_width 4096 is fixed at 512"
     ]
 
 

@@ -157,6 +157,16 @@ def test_if_all_fail_nothing_is_decided_and_the_searchs_own_order_stays(tmp_path
     assert decided == ["race of 2 multitask trials: nothing was decided; 2 failed"]
 
 
+def test_survivors_that_all_fail_later_leave_the_searchs_order_and_no_tie_of_those_that_dropped_out(
+    tmp_path, monkeypatch
+):
+    Track(monkeypatch, [4.0, 4.0, 19.0, 19.0], noise=1.0, fails={(0, 1), (1, 1)})
+    candidates, decided = race(tmp_path, 4, racers=4).go()
+    assert candidates[0].trial == 0
+    assert decided[0].startswith("race of 4 multitask trials: nothing was decided; ")
+    assert decided[0].endswith("; 2 failed")
+
+
 def test_each_folds_faces_are_put_to_what_was_predicted_for_them(tmp_path, monkeypatch):
     Track(monkeypatch, [5, 3])
     found = race(tmp_path, 2)

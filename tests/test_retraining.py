@@ -180,6 +180,17 @@ def test_a_damaged_checkpoint_is_one_line_that_says_what_helps(weights, activati
     assert retraining(weights, activations, tmp_path).session.epoch == 0
 
 
+def test_a_checkpoint_of_a_version_that_learned_other_tensors_too_starts_over(weights, activations, tmp_path):
+    killed = retraining(weights, activations, tmp_path)
+    killed.run_epoch()
+    killed.checkpoint()
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state["session"]["model"]["features.24.weight"] = torch.zeros(3)
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert retraining(weights, activations, tmp_path).session.epoch == 0
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
 @pytest.mark.parametrize("change", ["curve", "best", "model", "epoch"])
 def test_a_checkpoint_whose_parts_do_not_fit_is_refused(weights, activations, tmp_path, change):
     killed = retraining(weights, activations, tmp_path)

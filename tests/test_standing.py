@@ -158,15 +158,16 @@ def test_a_loss_in_units_of_its_own_compares_nothing():
 PLAN = Plan(SPACES["joint"].to_json(), Profile.FAST)
 
 
-def test_no_chance_is_told_of_a_candidate_of_which_a_retraining_failed(tmp_path):
-    random, seeds = np.random.default_rng(0), {"multitask": 2, "multitask-2": 2, "multitask-3": 1}
+@pytest.mark.parametrize("kept", [(0,), (1, 2), (2,)])
+def test_no_chance_is_told_of_a_candidate_of_which_another_retraining_failed(tmp_path, kept):
+    random, seeds = np.random.default_rng(0), {"multitask": (0, 1), "multitask-2": (0, 1), "multitask-3": kept}
     gender, landmarks = (
         np.arange(20) % 2,
         np.tile([[80, 100], [120, 100], [100, 120], [85, 150], [115, 150]], (20, 1, 1)),
     )
-    folders = {label: [tmp_path / f"{label}-{seed}" for seed in range(count)] for label, count in seeds.items()}
+    folders = {label: [tmp_path / label / f"seed-{seed}" for seed in numbers] for label, numbers in seeds.items()}
     for folder in (folder for group in folders.values() for folder in group):
-        folder.mkdir()
+        folder.mkdir(parents=True)
         said = Predictions(random.normal(size=(20, 2)), landmarks + random.normal(0, 3, (20, 5, 2)))
         write_predictions(folder, said)
     part = SimpleNamespace(validation=SimpleNamespace(truth=Truth(gender, landmarks.astype(np.float32))))

@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.names import LossWeighting, Schedule
 from core.patience import Say
 from core.storage import Storage
-from search_spaces.joint import HELPFUL, matters
+from search_spaces.joint import HELPFUL, HELPFUL_RANGES, matters
 from search_spaces.parts import LAMBDAS, filled
 from search_spaces.prior import ELSEWHERE, PAPER_PRIOR, Prior, as_drawn, centred
 from search_spaces.space import Space
@@ -28,7 +28,7 @@ WORDS = {
     "precision": "precision",
 }
 CACHED = "activation_cache"
-DEFAULT_KEYS = frozenset([*HELPFUL, *(key for settings in PROFILES.values() for key in settings)])
+DEFAULT_KEYS = frozenset([*HELPFUL, *HELPFUL_RANGES, *(key for settings in PROFILES.values() for key in settings)])
 """What searches set of their own accord, so that one may differ from another in it without anybody's having asked."""
 
 
@@ -93,7 +93,7 @@ class Knowledge:
             UserError: there is nothing.
         """
         self.trials = plan.trials
-        self.fitting = [fitting for run in self.runs for fitting in fitting_trials(plan, run)]
+        self.fitting = distinct([fitting for run in self.runs for fitting in fitting_trials(plan, run)])
         if self.runs and not self.fitting:
             raise UserError(f"--warm-start {self._names()}: no trial fits space {plan.space['name']} and its settings")
         if self.asked is not None:
@@ -153,7 +153,7 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
     """
     space, aim = plan.search_space(), plan.aim()
     whole = run.plan.grace >= min(run.plan.epochs, plan.epochs)  # none of its trials was stopped before ours end
-    ours, theirs = ((one.grace, one.reduction, one.two_goals) for one in (plan, run.plan))
+    ours, theirs = ((one.grace, one.reduction, one.objective) for one in (plan, run.plan))
     same_rungs = whole or ours == theirs
     found = []
     for trial in run.trials:
@@ -163,7 +163,8 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
             continue
         config = filled(config_from_flat({**space.fixed, **parameters}).flat())
         had = filled(trial.config)
-        differs = {key for key in config if config[key] != had[key] and matters(key, config)} - set(ELSEWHERE)
+        differs = {key for key in config if config[key] != had[key]} - set(ELSEWHERE)
+        differs = {key for key in differs if matters(key, config) or matters(key, {**config, key: had[key]})}
         if aim.name == "val_loss":  # it is told with the lambdas, also where nothing is trained by them
             told = {**config, "loss_weighting": LossWeighting.FIXED, "frozen_blocks": 0}
             differs |= {key for key in LAMBDAS if config[key] != trial.config[key] and matters(key, told)}
@@ -179,15 +180,31 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
     return found
 
 
+def distinct(fitting: Sequence[Fitting]) -> list[Fitting]:
+    """Without those that another has too: runs of one seed draw the same trials, and train them to the same scores.
+
+    Of two of which one was stopped earlier, the longer one stays.
+    """
+    longest_first = sorted(range(len(fitting)), key=lambda i: -len(fitting[i].trial.costs))
+    kept: dict[str, list[int]] = {}
+    for i in longest_first:
+        trial = fitting[i].trial
+        alike = kept.setdefault(repr(sorted(trial.parameters.items())), [])
+        if not any(fitting[j].trial.costs[: len(trial.costs)] == trial.costs for j in alike):
+            alike.append(i)
+    return [fitting[i] for i in sorted(i for alike in kept.values() for i in alike)]
+
+
 def parameters_in(space: Space, config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The parameters with which a space draws a trial of these settings; None if it cannot."""
     chosen: dict[str, Any] = {}
-    config = filled(config)
+    stands = filled(config)
     for key, parameter in space.parameters.items():
         if space.is_active(key, chosen):
-            if config[key] not in parameter:
+            value = config[key] if config[key] in parameter else stands[key]  # a choice may have the 0 itself
+            if value not in parameter:
                 return None
-            chosen[key] = as_drawn(parameter, config[key])
+            chosen[key] = as_drawn(parameter, value)
     try:
         config_from_flat({**space.fixed, **chosen})
     except UserError:  # each is allowed, but not together
@@ -215,10 +232,7 @@ def fitted_prior(plan: Plan, asked: str, prior: Prior, say: Say) -> dict[str, di
 
 
 def leaders_of(best_first: Sequence[Fitting], trials: int) -> list[dict[str, Any]]:
-    """Parameters of the best of each kind of model; not more than there will be trials.
-
-    In replays the second and third of a kind cost more epochs than they gained (benchmarks.warm_start).
-    """
+    """Parameters of the best of each kind of model; not more than there will be trials."""
     best: dict[str, dict[str, Any]] = {}
     for one in best_first:
         best.setdefault(one.kind, one.trial.parameters)

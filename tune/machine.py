@@ -66,10 +66,9 @@ class Workers:
 
     def told(self) -> str:
         """In words."""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}" + (
-            f" and {self.gpus:g} GPU" if self.gpus else ""
-        )
-        return f"{self.count} worker{'s' if self.count > 1 else ''} with {threads}"
+        workers = f"{self.count} worker{'s' if self.count > 1 else ''}"
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{workers} with {threads}" + (f" and {self.gpus:g} GPU" if self.gpus else "")
 
 
 def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machine) -> Workers:

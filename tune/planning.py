@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.names import PARETO, Architecture
 from core.preparation import check_weights_place
 from search_spaces.catalogue import find_space
-from search_spaces.joint import JOINT, helpful_settings, matters
+from search_spaces.joint import JOINT, helpful_parts, helpful_settings, matters
 from search_spaces.parameter import Parameter, Value, ends_of
 from search_spaces.parts import DEFAULTS, WEIGHING, nothing_shared, with_parts, without_idle_weights
 from search_spaces.space import Space
@@ -34,9 +34,12 @@ def searched_space(
         UserError: as of :func:`search_spaces.parts.with_parts`.
     """
     helpful = helpful_settings({**PROFILES[profile], **settings}, vary) if space is JOINT else {}
-    whole = with_parts(settled_space(space, profile, {**helpful, **settings}), vary)
-    words = " ".join(f"{key}={value}" for key, value in helpful.items())
-    told = [f"joint has what helps: {words} (--set or --vary otherwise)"] if helpful else []
+    searching = space is JOINT and not grid  # a grid takes no range
+    ours = helpful_parts({**PROFILES[profile], **helpful, **settings}, vary) if searching else []
+    whole = with_parts(settled_space(space, profile, {**helpful, **settings}), [*vary, *ours])
+    words = [f"has what helps: {' '.join(f'{key}={value}' for key, value in helpful.items())}"] if helpful else []
+    words += [f"searches {' and '.join(ours)} too"] if ours else []
+    told = [f"joint {', and '.join(words)} (--set or --vary otherwise)"] if words else []
     found = whole if grid or whole.cells else without_idle_weights(whole)
     left = [key for key in whole.parameters if key not in found.parameters]
     verb = "are" if len(left) > 1 else "is"

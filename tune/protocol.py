@@ -42,16 +42,17 @@ class StepResult:
     winner: Winner
 
     def papers_loss(self) -> bool:
-        """Whether each row of the table has the loss that it has in the paper's, and so values in its unit."""
+        """Whether the chosen row has the loss that it has in the paper's table, and so values in its unit."""
         return papers_loss(self.winner.config, tuple(self.step.space.parameters))
 
     def runs(self) -> pd.DataFrame:
         """A row for each cell and seed that trained: choices, ``seed``, ``papers_loss`` and validation metrics without
         ``val_``."""
+        varied = tuple(self.step.space.parameters)
         rows = [
             {
                 **entry.config,
-                "papers_loss": self.papers_loss(),
+                "papers_loss": papers_loss(self._config(entry.config), varied),
                 "seed": entry.number // self.plan.cells(),
                 **_plain(entry.best(self.plan.aim())),
             }
@@ -71,7 +72,7 @@ class StepResult:
         found: dict[str, Cell] = {}
         for entry in self._trained():
             label = self._label(entry.config)
-            config = config_from_flat({**self.plan.search_space().fixed, **entry.config})
+            config = self._config(entry.config)
             cell = found.setdefault(label, Cell(label, config, ()))
             run = read_predictions(self.run.trial(entry.number), faces)
             found[label] = replace(cell, runs=(*cell.runs, run))
@@ -99,6 +100,9 @@ class StepResult:
     def _trained(self) -> list[Any]:
         entries = [self.ledger.entries[number] for number in sorted(self.ledger.entries)]
         return [entry for entry in entries if entry.status is Status.FINISHED]
+
+    def _config(self, parameters: Mapping[str, Any]) -> Config:
+        return config_from_flat({**self.plan.search_space().fixed, **parameters})
 
     def _label(self, config: Mapping[str, Any]) -> str:
         return cell_label([config[key] for key in CHOICES[self.step.number]])

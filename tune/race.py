@@ -186,7 +186,10 @@ class Race:
         return pd.DataFrame(rows)
 
     def _ordered(self, members: Sequence[Racer]) -> list[Racer]:
-        """Best first: by chance, and those that dropped out earlier after those that dropped out later."""
+        """Best first: by chance, and those that dropped out earlier after those that dropped out later; as the search
+        had them where failures have left nobody in the race."""
+        if not any(racer.running for racer in members):
+            return sorted(members, key=lambda racer: self.order.index(racer.entry))
         return sorted(members, key=lambda racer: (not racer.running, -len(racer.scores), -(racer.chance or 0.0)))
 
     def _candidates(self) -> list[Candidate]:
@@ -201,7 +204,7 @@ class Race:
         gone = sum(not racer.running and not racer.failed and racer not in last for racer in ordered)
         note = f"; {gone} dropped out before, together with less than {1 - SURE:.2f} a round" if gone else ""
         note += f"; {failed} failed" if failed else ""
-        if len(last) < 2:  # a failure left nobody to compare the others with
+        if len(last) < 2 or not any(racer.running for racer in ordered):  # failures left nobody to compare with
             left = ", ".join(f"trial {racer.entry.number}" for racer in ordered if racer.running)
             return f"{title}: nothing was decided{note}" + (f"; left is {left}" if left else "")
         chances = {f"trial {racer.entry.number}": racer.chance for racer in last if racer.chance is not None}

@@ -19,9 +19,10 @@ from core.session import DivergedError
 from search_spaces.grid import grid_of
 from search_spaces.space import Space
 from tune.branches import KIND
-from tune.head_start import OF_PRIOR, HeadStart
+from tune.head_start import LEADER, OF_PRIOR, HeadStart
 from tune.journal import COSTS, ORIGIN, OwnStorage, PatientBackend, check_trials, mend, reading
 from tune.judge import Judge, Seen
+from tune.ledger import Status
 from tune.suggestion import distribution, suggest
 from tune.taught import taught_draw
 
@@ -154,7 +155,10 @@ class Study:
         trials = self.study.get_trials(deepcopy=False)[len(self.judge.heard) :]
         for trial in itertools.takewhile(lambda trial: trial.state.is_finished(), trials):
             kind, origin = str(trial.params.get(KIND, "")), trial.user_attrs.get(ORIGIN)
-            self.judge.hear(Seen(trial.number, kind, trial.user_attrs.get(COSTS, []), origin))
+            costs = trial.user_attrs.get(COSTS, [])
+            if not costs and trial.user_attrs.get("status") == Status.STOPPED:
+                origin = LEADER  # the search ended before its first result, which says nothing of either side
+            self.judge.hear(Seen(trial.number, kind, costs, origin))
         return self.judge
 
     def _draw(self, trial: optuna.trial.Trial) -> dict[str, Any]:

@@ -36,8 +36,9 @@ def chances_by_label(
     costs = [cost for aim in aims if (cost := cost_by(aim, materials.baseline()["nme_pct"])) is not None]
     truth = materials.inputs[0].validation.truth
     found: dict[str, float] = {}
-    most = max(map(len, folders.values()))
-    whole = [candidate for candidate in candidates if len(folders[candidate.label]) == most]
+    seeds_of = {label: [folder.name for folder in places] for label, places in folders.items()}
+    most = max((seeds_of[candidate.label] for candidate in candidates), key=len)
+    whole = [candidate for candidate in candidates if seeds_of[candidate.label] == most]
     for group in _rivals(whole, plan.two_goals):
         places = [folders[candidate.label] for candidate in group]
         if not costs or not all((folder / PREDICTIONS).is_file() for seeds in places for folder in seeds):

@@ -100,6 +100,7 @@ def head(width: int, outputs: int) -> nn.Sequential:
 def train(job: Job, optimizer_name: str, lr: float) -> Iterator[dict[str, float]]:
     """Train one trial, an epoch a step: its number, the time at its end, losses, AUC and NME in percent."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.allow_tf32 = False  # float32 as the others have it
     train_faces, validation_faces = ([job["faces"][row] for row in job[part]] for part in ("train", "validation"))
     order = InOrder(len(train_faces))
     # Loaders draw a seed for their processes; from torch's own generator it would shift dropout.
