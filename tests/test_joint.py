@@ -7,6 +7,7 @@ from real_search import ROOT
 from core.errors import UserError
 from search_spaces.catalogue import SPACES
 from search_spaces.joint import matters
+from search_spaces.parameter import ends_of
 from search_spaces.parts import DEFAULTS, PARTS
 from tune.planning import new_plan, searched_space
 from tune.profile import Profile
@@ -21,16 +22,27 @@ def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_
         ("self-attention, unit RMS", 5, "attention", "self_rms"),
         ("heatmap of block 4", 4, "landmark_head", "heatmap"),
         ("heatmap of block 4", 4, "heatmap_block", 4),
+        ("dropout 0.2", 5, "dropout", 0.2),
     ):
         assert measured.loc[(name, blocks), "gain_nme_pct_min"].min() > 0
         frozen = {"frozen_blocks": blocks}
         for settings, vary, expected in (
             ({}, [], (value,)),
             ({key: DEFAULTS[key]}, [], (DEFAULTS[key],)),
-            ({}, [key], PARTS[key].parameter.values),
+            ({}, [key], ends_of(PARTS[key].parameter)),
         ):
             space, _ = searched_space(SPACES["joint"], Profile.FAST, {**frozen, **settings}, vary)
             assert space.values_of(key, "") == expected
+    assert measured.loc[("dropout 0.2", 4), "gain_pct_min"] > 0
+    for frozen, settings, vary, expected in (
+        (4, {}, [], None),  # with heatmaps it was not measured
+        (4, {"lambda2": 2.0}, [], 0.2),
+        (5, {}, ["landmark_head"], None),
+        (4, {"landmark_head": "regression"}, [], None),
+        (0, {}, [], None),
+    ):
+        space, _ = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": frozen, **settings}, vary)
+        assert space.fixed.get("dropout") == expected
     apart = measured.loc[[("heatmap of block 4, landmarks at 3e-4", 4)]]
     assert apart["gain_nme_pct_min"].min() > 0
     for settings, vary, searched in (
