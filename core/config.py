@@ -186,6 +186,16 @@ def config_from_flat(values: Mapping[str, Any]) -> Config:
     return Config(**{section: cls(**parts[section]) for section, cls in _SECTIONS.items()})
 
 
+FOLLOWS = {"lr_landmarks": "lr", "d_k_landmarks": "d_k", "d_v": "d_k"}
+"""Settings that are another's value where they are 0."""
+
+
+def filled(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` with the values that those of 0 stand for, where these are in it."""
+    stands = {key: settings[other] for key, other in FOLLOWS.items() if settings.get(key) == 0 and other in settings}
+    return {**settings, **stands}
+
+
 SHARING = ("weight_decay", "frozen_blocks", "landmark_head", "heatmap_block")
 """The settings on which it depends whether tasks learn apart."""
 _SHARING_DEFAULTS = {key: Config().flat()[key] for key in SHARING}

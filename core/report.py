@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from core.bootstrap import FEW_PEOPLE, Estimate
+from core.config import FOLLOWS
 from core.final_test import Tested, TestResult
 from core.front import PLAIN, Front, paper_standing
 from core.metrics import Truth
@@ -233,6 +234,8 @@ def _settings(result: TestResult, matters: Matters) -> dict[str, Any]:
     def shown(key: str, config: Mapping[str, Any]) -> Any:
         if not matters(key, config):
             return "-"
+        if key in FOLLOWS and config[key] == 0:
+            return f"as {FOLLOWS[key]}"
         return f"{config[key]:.4g}" if isinstance(config[key], float) else config[key]
 
     rows = [

@@ -57,8 +57,6 @@ PARTS = {
     "d_v": Part(Int(32, 512, log=True), (_ATTENDING, _SELF)),
 }
 DEFAULTS = Config().flat()
-FOLLOWS = {"lr_landmarks": "lr", "d_k_landmarks": "d_k", "d_v": "d_k"}
-"""Settings that are another's value where they are 0."""
 
 _GIVEN = ("loss_weighting", (str(LossWeighting.FIXED), str(LossWeighting.DWA)))
 ONLY_WITH: dict[str, tuple[str, tuple[Value, ...]]] = {"d_k": _SELF, "lambda1": _GIVEN, "lambda2": _GIVEN}
@@ -66,12 +64,6 @@ ONLY_WITH: dict[str, tuple[str, tuple[Value, ...]]] = {"d_k": _SELF, "lambda1": 
 they need. Uncertainty finds the tasks' weights itself: it begins where the first batch's losses settle, whatever the
 lambdas, and goes on the same way.
 """
-
-
-def filled(config: Mapping[str, Any]) -> dict[str, Any]:
-    """``config`` with the values that its settings of 0 stand for, where those are in it."""
-    stands = {key: config[other] for key, other in FOLLOWS.items() if config.get(key) == 0 and other in config}
-    return {**config, **stands}
 
 
 HEAD = "landmark_head"

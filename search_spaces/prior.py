@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from core.config import config_from_flat
+from core.config import FOLLOWS, config_from_flat, filled
 from core.names import Architecture
 from search_spaces.joint import matters
 from search_spaces.paper import PAPER_CHOICES, PAPER_FIXED
 from search_spaces.parameter import Choice, Float, Int, Parameter, Value
-from search_spaces.parts import DEFAULTS, FOLLOWS, PARTS, filled
+from search_spaces.parts import DEFAULTS, PARTS
 from search_spaces.space import Space
 
 WIDTH = 0.1

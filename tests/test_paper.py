@@ -57,6 +57,19 @@ def test_all_tables_are_complete_and_the_winners_of_each_step_feed_the_next(whol
     assert page.count("data:image/png;base64,") == 10
     assert "http://" not in page
     assert "https://" not in page
+    other = page.split("Not the paper's own protocol: ")[1].split("</p>")[0]
+    for words in (
+        "epochs 2 (paper: 10)",
+        "head_width 8 (paper: 4096)",
+        "drawn faces (paper: CelebA)",
+        "random convolut",
+    ):
+        assert words in other
+    for number in (3, 4):
+        known = pd.read_csv(folder / f"table{number}.csv")["paper_loss_inside"].notna().any()
+        search = json.loads((folder / f"table{number}" / "search.json").read_text())["plan"]["space"]["fixed"]
+        same = search["landmark_loss"] == "l1" and (number == 3 or (search["lambda1"], search["lambda2"]) == (1, 20))
+        assert known == same
 
 
 @pytest.mark.slow

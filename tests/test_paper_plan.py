@@ -1,10 +1,11 @@
 import json
 
 import pytest
+import torch
 
 from core.config import config_from_flat
 from core.errors import UserError
-from core.random_filters import CALIBRATED
+from core.random_filters import calibrated_random_weights
 from search_spaces.paper import PAPER_CHOICES
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
 from tune.paper_results import _differences
@@ -83,12 +84,13 @@ def test_a_setting_that_none_of_the_four_models_has_a_use_for_is_known(settings,
     ],
 )
 def test_all_that_is_not_the_papers_protocol_is_listed(settings, places, told):
+    made = calibrated_random_weights(torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8), 0)
     plan = PaperPlan(Profile.PAPER, settings=settings, **places)
     space = plan.step_plan(STEPS[3], PAPER_CHOICES).search_space()
     config = config_from_flat({**space.fixed, "d_k": 128}).flat()
     found = _differences(plan, config, {"weights": "vgg16.pth"})
     assert [line.partition(" (paper: ")[0] for line in found] == [line.partition(" (paper: ")[0] for line in told]
-    assert _differences(plan, config, {"weights": CALIBRATED})[len(found) :] == [
+    assert _differences(plan, config, {"weights": made.source})[len(found) :] == [
         "random convolutions (paper: ImageNet's)"
     ]
 

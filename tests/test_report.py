@@ -139,6 +139,7 @@ def test_a_setting_that_does_nothing_in_a_winner_is_a_dash_and_one_that_does_in_
     rows = {cells[0]: cells[1:] for row in listed.split("<tr>")[1:] if (cells := re.findall(r"<td>(.*?)</td>", row))}
     assert rows["landmark_loss"] == ["-", "l1"]
     assert rows["lr"] == ["0.001", "0.001"]
+    assert rows["lr_landmarks"] == ["-", "as lr"]
     assert not {"d_k", "huber_delta", "views"} & set(rows)
 
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.config import config_from_flat
+from core.config import config_from_flat, filled
 from core.errors import UserError
 from core.names import LossWeighting, Schedule
 from core.patience import Say
 from core.storage import Storage
 from search_spaces.joint import HELPFUL, HELPFUL_RANGES, matters
-from search_spaces.parts import LAMBDAS, filled
+from search_spaces.parts import LAMBDAS
 from search_spaces.prior import ELSEWHERE, PAPER_PRIOR, Prior, as_drawn, centred
 from search_spaces.space import Space
 from tune.earlier import EarlierRun, place_of, read_run, winners_prior

@@ -169,4 +169,6 @@ def _differences(plan: PaperPlan, settings: Mapping[str, Any], search: Mapping[s
         if ours[key] != value and (key not in settings or matters(key, settings))
     ]
     found += ["drawn faces (paper: CelebA)"] if plan.data == DRAWN else []
-    return found + (["random convolutions (paper: ImageNet's)"] if search.get("weights") == CALIBRATED else [])
+    return found + (
+        ["random convolutions (paper: ImageNet's)"] if str(search.get("weights")).startswith(CALIBRATED) else []
+    )
