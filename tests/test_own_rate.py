@@ -1,7 +1,5 @@
 """Landmarks with a learning rate of their own: ``lr_landmarks``."""
 
-import copy
-
 import pytest
 import torch
 from test_session import curve
@@ -75,18 +73,3 @@ def test_what_both_tasks_share_learns_at_the_common_rate(weights, activations):
     assert {names[id(tensor)] for tensor in shared["params"]} == block_5 | heads
     assert {names[id(tensor)] for tensor in own["params"]} == {name.replace("gender", "landmarks") for name in heads}
     assert (shared["lr"], own["lr"]) == (1e-3, 1e-5)
-
-
-def test_a_restored_session_with_two_rates_goes_on_as_one_never_stopped(weights, activations):
-    config = config_from_flat(ALONE | {"lr": 1e-3, "lr_landmarks": 1e-4, "lr_schedule": "cosine"})
-
-    def fresh():
-        return Session(config, *activations, weights, 1, CPU, epochs=5)
-
-    expected = curve(fresh(), 5)
-    stopped = fresh()
-    curve(stopped, 3)
-    state = copy.deepcopy(stopped.state_dict())
-    again = fresh()
-    again.load_state_dict(state)
-    assert curve(again, 2) == expected[3:]

@@ -118,10 +118,12 @@ def test_the_losses_that_dwa_remembers_are_those_of_the_epoch(weights, activatio
 
 
 @pytest.mark.parametrize("kind", LossWeighting)
-def test_a_restored_session_with_schedule_decay_and_weighting_goes_on_as_one_never_stopped(weights, activations, kind):
+def test_a_restored_session_with_schedule_decay_weighting_and_two_rates_goes_on_as_one_never_stopped(
+    weights, activations, kind
+):
     settings = {
         "frozen_blocks": 5, "head_width": 16, "precision": "fp32", "lr": 1e-3,
-        "loss_weighting": kind, "lr_schedule": "cosine", "weight_decay": 0.01,
+        "loss_weighting": kind, "lr_schedule": "cosine", "weight_decay": 0.01, "lr_landmarks": 3e-4,
     }  # fmt: skip
 
     def fresh():
