@@ -187,7 +187,7 @@ def predicted(model: FaceModel, precision: Precision, photos: Sequence[Path]) ->
         if device.type == "cpu":
             raise
         reason = first_line(error)
-        raise UserError(f"the {device.type} fails ({reason}); CUDA_VISIBLE_DEVICES= (empty) uses the CPU") from None
+        raise UserError(f"the GPU fails ({reason}); CUDA_VISIBLE_DEVICES= (empty) uses the CPU") from None
 
 
 def parts_of(place: str) -> tuple[str, str | None, int | None]:
