@@ -12,6 +12,7 @@ import torch
 
 import benchmarks.face_folder
 import benchmarks.process
+import benchmarks.scale
 import benchmarks.scale_faces
 from benchmarks.face_folder import busy_plain_rate, plain_loop, write_face_folder
 from benchmarks.instant_trials import made_up_metrics
@@ -255,15 +256,28 @@ def test_ray_runs_the_same_instant_trials(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_the_command_prints_and_records_each_number_of_workers(tmp_path):
+def test_the_command_prints_each_number_of_workers(tmp_path):
     words = [sys.executable, "-m", "benchmarks.scale", "--quick", "--parts", "workers"]
     root = Path(__file__).parents[1]
     done = subprocess.run(
         words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    with (tmp_path / "benchmarks/results/scale_workers.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    title, names, *lines = done.stdout.strip().splitlines()[-4:]  # after the progress of preparation
+    assert title == "workers: 120 drawn faces, each worker one thread"
+    rows = [dict(zip(names.split(), line.split(), strict=True)) for line in lines]
     assert [(row["workers"], row["results"]) for row in rows] == [("1", "16"), ("2", "16")]
-    assert rows[0]["best_relative_error"] == rows[1]["best_relative_error"]
-    assert "workers: 120 drawn faces" in done.stdout
+    assert rows[0]["best_relative_error"] == rows[1]["best_relative_error"] != "-"
+    assert not (tmp_path / "benchmarks").exists()  # --quick is not recorded
+
+
+@pytest.mark.parametrize(("words", "files"), [([], ["scale_workers.csv"]), (["--quick"], [])])
+def test_only_whole_measurements_are_recorded(tmp_path, monkeypatch, words, files):
+    monkeypatch.setattr(benchmarks.scale, "RESULTS", tmp_path)
+    monkeypatch.setattr(benchmarks.scale, "PARTS", {"workers": lambda *_: [{"device": "A CPU", "workers": 2}]})
+    monkeypatch.setattr(sys, "argv", ["scale", "--parts", "workers", *words])
+    benchmarks.scale.main()
+    assert [path.name for path in tmp_path.iterdir()] == files
+    for name in files:
+        with (tmp_path / name).open() as file:
+            assert [(row["device"], row["workers"]) for row in csv.DictReader(file)] == [("A CPU", "2")]
