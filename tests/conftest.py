@@ -79,15 +79,6 @@ def activations() -> tuple[Examples, Examples]:
     return part(rows[:60]), part(rows[60:])
 
 
-@pytest.fixture
-def real_celeba() -> Path:
-    """A folder of real CelebA faces, where the machine has one."""
-    folder = os.environ.get("TANDEM_CELEBA")
-    if not folder:
-        pytest.skip("TANDEM_CELEBA names no folder with real CelebA faces")
-    return Path(folder)
-
-
 @pytest.fixture(scope="session")
 def sure_run(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> RunFolder:
     """A run whose winners say the same of every photo; no test changes it."""

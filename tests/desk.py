@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 from hosts import Network
+from s3_server import DIRECT
 
 ROOT = Path(__file__).parent.parent
 TINY = "--drawn-faces 40 --weights random --trials 6 --epochs 2 --retrain-epochs 2 --retrain-seeds 2 --set head_width=8 frozen_blocks=5"
@@ -96,7 +98,7 @@ def fetched(url: str, token: str = "", seconds: float = 60) -> tuple[int, bytes]
     while True:
         try:
             request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with DIRECT.open(request, timeout=10) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, b""

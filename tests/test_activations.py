@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from core.examples import Examples
 from core.names import Precision
 from core.session import Session
 from core.vgg import BLOCK_ENDS, normalised, vgg16_features
+from core.weights import Weights
 
 CPU = torch.device("cpu")
 
@@ -76,19 +78,77 @@ def test_bfloat16_activations_are_kept_bit_for_bit_and_near_those_of_float32(fac
     np.testing.assert_allclose(as_float, exact, rtol=0.05, atol=0.05)
 
 
-def of_blocks(weights, cache, *blocks):
-    """Files of four faces each, not computed: 401,408 bytes in float32 with 5 frozen blocks, four times that with 4
-    (7 x 7 and 14 x 14 pixels of 512 channels)."""
-    return [FrozenActivations(None, np.arange(4), "faces", weights, b, Precision.FP32, CPU, cache) for b in blocks]
+WANTED = {
+    "images": None,
+    "rows": np.arange(4),
+    "fingerprint": "faces",
+    "weights": Weights({}, "", "0" * 64),
+    "blocks": 3,
+    "precision": Precision.FP32,
+    "device": CPU,
+    "cache": Path("cache"),
+}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"rows": np.arange(5)},
+        {"rows": np.array([1, 0, 2, 3])},
+        {"fingerprint": "other faces"},
+        {"weights": Weights({}, "", "1" * 64)},
+        {"blocks": 4},
+        {"precision": Precision.BF16},
+        {"device": torch.device("cuda")},
+        {"cache": Path("elsewhere")},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_each_thing_that_determines_activations_tells_their_files_apart(other):
+    path = FrozenActivations(**WANTED).path
+    same = {"rows": np.arange(4), "weights": Weights({}, "the same of another source", "0" * 64)}
+    assert FrozenActivations(**WANTED | same).path == path
+    assert FrozenActivations(**WANTED | other).path != path
+
+
+def through_block_1(weights, images):
+    """What leaves VGG-16's first block, written out anew."""
+    x = normalised(torch.from_numpy(images))
+    for layer in ("features.0", "features.2"):
+        x = torch.conv2d(x, weights.tensors[f"{layer}.weight"], weights.tensors[f"{layer}.bias"], padding=1).relu()
+    return torch.max_pool2d(x, 2).numpy()
+
+
+def test_other_weights_and_other_faces_have_activations_of_their_own_in_one_cache(faces, weights, tmp_path):
+    images, _, _ = faces
+    doubled = Weights({name: 2 * tensor for name, tensor in weights.tensors.items()}, "", "1" * 64)
+
+    def computed(images, fingerprint, weights):
+        wanted = {"images": images, "rows": np.array([0]), "fingerprint": fingerprint, "weights": weights, "blocks": 1}
+        return np.load(FrozenActivations(**WANTED | wanted | {"cache": tmp_path}).computed())
+
+    first = computed(images, "faces", weights)
+    of_other_weights, of_other_faces = computed(images, "faces", doubled), computed(images[1:], "others", weights)
+    assert first.any()
+    for found, layers, image in ((of_other_weights, doubled, images[:1]), (of_other_faces, weights, images[1:2])):
+        np.testing.assert_allclose(found, through_block_1(layers, image), rtol=1e-4, atol=1e-5)
+        assert not np.allclose(found, first, rtol=0.1)
+    np.testing.assert_array_equal(computed(images, "faces", weights), first)
+
+
+def of_blocks(weights, cache, *blocks, faces=4):
+    """Files of so many faces each, not computed: 100,352 bytes a face in float32 with 5 frozen blocks, four times that
+    with 4 (7 x 7 and 14 x 14 pixels of 512 channels)."""
+    return [FrozenActivations(None, np.arange(faces), "faces", weights, b, Precision.FP32, CPU, cache) for b in blocks]
 
 
 def test_files_that_fit_alone_but_not_together_are_refused_with_their_sum(weights, tmp_path, monkeypatch):
-    wanted = of_blocks(weights, tmp_path / "cache", 5, 4)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000))
+    wanted = of_blocks(weights, tmp_path / "cache", 5, 4, faces=10_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4_500_000_000))
     for one in wanted:
         check_room([one])
     with pytest.raises(
-        UserError, match=r"cache: activations of 8 faces need 0\.0 GB, 0\.0 GB are free; choose another"
+        UserError, match=r"cache: activations of 20000 faces need 5\.0 GB, 4\.5 GB are free; choose another"
     ):
         check_room(wanted)
 

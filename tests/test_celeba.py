@@ -1,9 +1,10 @@
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_celeba import ATTRIBUTES, Row, replace, rows, write_celeba, write_csv, write_images, write_txt
+from tiny_celeba import ATTRIBUTES, Row, replace, replace_line, rows, write_celeba, write_csv, write_images, write_txt
 
 from core.celeba import LANDMARK_COLUMNS, CelebA, read_celeba, scan_images
 from core.errors import UserError
@@ -88,6 +89,19 @@ def test_a_link_that_stays_in_the_image_folder_counts_as_an_image_and_one_that_l
     (images / "c.jpg").symlink_to("../secret")
     with pytest.raises(UserError, match=r"c\.jpg: a link in the image folder must stay in it"):
         scan_images(images)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_landmark_farther_off_than_any_image_is_wide_is_refused_with_its_line(tmp_path: Path, sign: int) -> None:
+    table = rows()
+    path = write_celeba(tmp_path, table) / "list_landmarks_align_celeba.txt"
+    assert path.read_text().splitlines()[4].startswith(table[2].file)  # behind a count and a header
+    replace_line(path, 5, f"{table[2].file} 10 20 30 {sign * 1_000_000} 5 6 7 8 9 10")
+    assert read_celeba(tmp_path).landmarks[2, 1].tolist() == [30, sign * 1_000_000]
+    replace_line(path, 5, f"{table[2].file} 10 20 30 {sign * 1_000_010} 5 6 7 8 9 10")
+    told = re.escape(f"{path}, line 5 ({table[2].file}): righteye_y must lie in the image, got {sign}.00001e+06")
+    with pytest.raises(UserError, match=f"^{told}$"):
+        read_celeba(tmp_path)
 
 
 def test_the_real_excerpt_is_read() -> None:

@@ -139,3 +139,12 @@ def test_a_long_strip_is_refused_before_it_is_resized(tmp_path: Path) -> None:
     noise((10, 101)).save(tmp_path / "b.jpg", "JPEG")
     with pytest.raises(UserError, match=r"b\.jpg: the longer side must be at most 10 times the shorter, got 10 x 101"):
         crop.read_face(tmp_path / "b.jpg")
+
+
+def test_an_image_of_16_bits_a_channel_is_refused_and_the_same_in_8_is_read(tmp_path: Path) -> None:
+    grey = np.arange(30 * 40).reshape(30, 40)
+    Image.fromarray((grey * 50).astype(np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png: must have 8 bits a channel, it has more$"):
+        crop.read_face(tmp_path / "a.png")
+    Image.fromarray((grey % 256).astype(np.uint8)).save(tmp_path / "b.png")
+    assert np.array_equal(np.asarray(crop.read_face(tmp_path / "b.png")[1])[..., 0], grey % 256)

@@ -1,4 +1,5 @@
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -87,19 +88,49 @@ def test_a_gpu_that_torch_cannot_compute_on_is_not_used_and_the_reason_is_said(
     assert all(line.startswith(f"note: trials have no GPU: {trouble}") for line in said)
 
 
-def test_a_gpu_is_made_to_repeat_itself_in_float32_that_is_float32():
-    flags = [
-        (torch.backends.cudnn, "benchmark"),
-        (torch.backends.cudnn, "allow_tf32"),
-        (torch.backends.cuda.matmul, "allow_tf32"),
-    ]
-    before = [getattr(place, name) for place, name in flags]
+CUDNN, CUDA = torch.backends.cudnn, torch.backends.cuda
+
+
+def flag(place, name):
+    return partial(getattr, place, name), partial(setattr, place, name)
+
+
+FLAGS = [
+    (*flag(CUDNN, "benchmark"), False),
+    (*flag(CUDNN, "deterministic"), True),
+    (*flag(CUDNN, "allow_tf32"), False),
+    (*flag(CUDA.matmul, "allow_tf32"), False),
+    (CUDA.flash_sdp_enabled, CUDA.enable_flash_sdp, False),
+    (CUDA.mem_efficient_sdp_enabled, CUDA.enable_mem_efficient_sdp, False),
+    (CUDA.cudnn_sdp_enabled, CUDA.enable_cudnn_sdp, False),
+]
+"""What tells each, what sets it, and what it must be where curves are to repeat themselves."""
+
+
+def told():
+    return [tell() for tell, _, _ in FLAGS]
+
+
+@pytest.fixture
+def opposite_flags():
+    """Each as it must not be. Nothing of this matters without a GPU, but later tests should find what was."""
+    before = told()
     try:
-        for place, name in flags:
-            setattr(place, name, True)
-        device.make_repeatable(torch.device("cuda"))
-        assert [getattr(place, name) for place, name in flags] == [False] * 3
-        assert torch.backends.cudnn.deterministic
-    finally:  # nothing of this matters without a GPU, but later tests should find what was
-        for (place, name), value in zip(flags, before, strict=True):
-            setattr(place, name, value)
+        for _, put, needed in FLAGS:
+            put(not needed)
+        yield
+    finally:
+        for (_, put, _), value in zip(FLAGS, before, strict=True):
+            put(value)
+    assert told() == before
+
+
+def test_a_gpu_is_made_to_repeat_itself_in_float32_that_is_float32_with_plain_attention(opposite_flags):
+    device.make_repeatable(torch.device("cuda"))
+    assert told() == [needed for _, _, needed in FLAGS]
+    assert CUDA.math_sdp_enabled()
+
+
+def test_a_cpu_repeats_itself_without_any_of_this(opposite_flags):
+    device.make_repeatable(CPU)
+    assert told() == [not needed for _, _, needed in FLAGS]

@@ -1,7 +1,15 @@
-import numpy as np
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+import torch
+from ray.exceptions import RayError
+
+from core.errors import UserError
 from core.examples import Examples, Views
-from tune.estimate import _first
+from tune import estimate
+from tune.estimate import _first, _measure, seconds_per_epoch
+from tune.machine import Workers
 
 
 def test_a_small_part_has_women_and_men_in_turn_and_keeps_what_belongs_together():
@@ -22,3 +30,80 @@ def test_views_of_a_small_part_are_of_its_own_faces():
     assert part.views is not None
     np.testing.assert_array_equal(part.views.rows[:, 0], 2 * part.rows)
     np.testing.assert_array_equal(part.views.landmarks[:, 1], part.landmarks)
+
+
+def part_of(count):
+    return Examples(np.zeros((count, 3, 2, 2)), np.arange(count), np.zeros((count, 5, 2)), np.arange(count) % 2)
+
+
+class Trained:
+    """In place of a session: the first epoch takes long, and the next three 2, 9 and 4 seconds."""
+
+    made = None
+
+    def __init__(self, config, train, validation, *_, epochs):
+        Trained.made = self
+        self.config, self.sizes, self.epochs = config, (len(train), len(validation)), epochs
+        self.took = [500.0, 2.0, 9.0, 4.0]
+
+    def run_epoch(self):
+        return {"seconds_per_epoch": self.took.pop(0)}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "faces", "measured", "seconds"),
+    [
+        (5, (240, 24), (240, 24), 4.0),  # heads are measured whole
+        (4, (240, 24), (60, 6), 16.0),  # a quarter of the faces, four times the median of 2, 9 and 4
+        (0, (240, 24), (60, 6), 16.0),
+        (0, (40, 4), (40, 4), 4.0),  # there are no 60
+    ],
+)
+def test_an_epoch_of_a_whole_network_is_scaled_up_from_60_faces(monkeypatch, blocks, faces, measured, seconds):
+    bench = SimpleNamespace(examples=lambda _: tuple(map(part_of, faces)), device=torch.device("cpu"))
+    monkeypatch.setattr(estimate, "Bench", lambda _: bench)
+    monkeypatch.setattr(estimate, "Session", Trained)
+    workload = SimpleNamespace(settings={"frozen_blocks": blocks, "lr": 1e-3}, weights=None, epochs=7)
+    assert _measure(workload, {"lr": 1e-4}) == pytest.approx(seconds)
+    made = Trained.made
+    assert (made.sizes, made.epochs, made.took) == (measured, 7, [])
+    assert made.config.training.lr == 1e-4  # a trial's own, not that of the settings
+
+
+class OneWorker:
+    """In place of Ray: one worker, which does at once what it is given, with the room that was asked for."""
+
+    def __init__(self):
+        self.room = None
+
+    def remote(self, function):
+        return SimpleNamespace(options=lambda **room: self._with(function, room))
+
+    def _with(self, function, room):
+        self.room = room
+        return SimpleNamespace(remote=lambda *given: lambda: function(*given))
+
+    def put(self, value):
+        return value
+
+    def get(self, task):
+        return task()
+
+
+def test_it_is_measured_on_a_worker_as_large_as_those_of_trials(monkeypatch):
+    ray = OneWorker()
+    monkeypatch.setattr(estimate, "ray", ray)
+    monkeypatch.setattr(estimate, "_measure", lambda workload, parameters: len(workload) + parameters["lr"])
+    assert seconds_per_epoch("abc", Workers(4, 3, 0.5), {"lr": 0.25}) == 3.25
+    assert ray.room == {"num_cpus": 3, "num_gpus": 0.5}
+
+
+def test_what_cannot_be_trained_is_one_line_with_its_settings_and_the_last_that_the_worker_said(monkeypatch):
+    def diverges(*_):
+        raise RayError("ray::_measure()\n  File ...\ncore.session.DivergedError: not finite\n")
+
+    monkeypatch.setattr(estimate, "ray", OneWorker())
+    monkeypatch.setattr(estimate, "_measure", diverges)
+    with pytest.raises(UserError) as error:
+        seconds_per_epoch(None, Workers(1, 1, 0.0), {"lr": 9.0})
+    assert str(error.value) == "an epoch with {'lr': 9.0} cannot be measured: core.session.DivergedError: not finite"

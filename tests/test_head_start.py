@@ -6,6 +6,7 @@ import pytest
 
 from core.errors import UserError
 from core.retraining import Objective
+from core.seeds import derived_seed
 from search_spaces.catalogue import SPACES
 from tune.head_start import LEADER, OF_PRIOR, Earlier, HeadStart, read_head_start
 from tune.study import Sampler, Study
@@ -158,11 +159,22 @@ def test_tpe_draws_as_if_the_earlier_trials_were_its_own(tmp_path, monkeypatch):
     assert list(taught.known()) == [0, 1, 2, 3]  # the earlier trials are not the new search's
 
 
-def test_random_draws_and_journals_of_searches_that_know_nothing_are_as_ever(tmp_path):
+def test_journals_of_searches_that_know_nothing_are_as_ever(tmp_path):
     study = Study(tmp_path / "j", GENDER, Sampler.RANDOM, 0)
     number, _ = study.ask()
     study.tell(number, "finished", 0.5, 2, "", [0.6, 0.5])
     assert study.study.get_trials()[0].user_attrs == {"status": "finished", "reason": ""}
+
+
+def test_the_seeds_and_random_draws_of_older_versions_are_those_of_this_one(tmp_path):
+    """Literals: with another derivation every run that is resumed or repeated would be another run."""
+    seeds = [derived_seed(0), derived_seed(0, 0, 7), derived_seed(2**32 - 1, 7, 0)]
+    assert seeds == [2968811710, 3452072284, 981735083]
+    study = Study(tmp_path / "j", GENDER, Sampler.RANDOM, 5)
+    assert [study.ask() for _ in range(2)] == [
+        (0, {"optimizer": "rmsprop", "lr": pytest.approx(2.850399147314181e-4, rel=1e-9)}),
+        (1, {"optimizer": "rmsprop", "lr": pytest.approx(4.652723119560915e-5, rel=1e-9)}),
+    ]
 
 
 def test_the_file_gives_back_what_was_written_and_rungs_see_the_objective_itself(tmp_path):

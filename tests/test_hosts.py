@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 
 import pandas as pd
@@ -18,8 +19,21 @@ pytestmark = [
 ]
 
 
+PORTS = {8265: "Ray's dashboard", 6006: "TensorBoard"}
+"""Of this machine, that the documented commands open."""
+
+
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+def free_ports() -> None:
+    for port, whose in PORTS.items():
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            pytest.skip(f"port {port}, which the guide gives to {whose}, is taken here")
+
+
+@pytest.fixture(scope="module")
+def hosts(free_ports: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     with network(tmp_path_factory.mktemp("hosts"), ["head", "worker-1", "worker-2"]) as made:
         yield made
 

@@ -1,7 +1,10 @@
 """A lease stays its holder's though the file that says so is read while it is written."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,6 +64,29 @@ def test_a_lease_that_a_killed_process_left_half_written_is_nobodys(held, tmp_pa
     other = Lease(Mirror(tmp_path / "other", held.mirror.url))
     assert other.take() == ""
     assert not held.renew()
+
+
+def test_of_two_drivers_that_come_at_the_same_moment_only_the_later_one_has_the_run(tmp_path, monkeypatch):
+    both, write, waits = Barrier(2, timeout=20), Mirror.write, []
+
+    def when_both_have_looked(self, name, content):
+        both.wait()
+        write(self, name, content)
+
+    def until_both_have_written(seconds):
+        waits.append(seconds)
+        both.wait()
+
+    monkeypatch.setattr(Mirror, "write", when_both_have_looked)
+    monkeypatch.setattr(lease, "time", SimpleNamespace(sleep=until_both_have_written))
+    rivals = [Lease(Mirror(tmp_path / name, f"file://{tmp_path}/there")) for name in ("one", "two")]
+    with ThreadPoolExecutor(2) as threads:
+        errors = [taking.exception() for taking in [threads.submit(rival.take) for rival in rivals]]
+    assert [error is None for error in errors] == [rival.is_ours() for rival in rivals]
+    (lost,) = [error for error in errors if error]
+    assert isinstance(lost, UserError)
+    assert f"/there: another process has just taken this run (process {os.getpid()} on " in str(lost)
+    assert waits == [lease.SETTLE_SECONDS] * 2 == [1, 1]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"?"])

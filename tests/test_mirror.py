@@ -204,17 +204,6 @@ def test_nothing_more_is_copied_once_another_has_the_run(mirror, monkeypatch):
     assert len(mirror.names()) == 1
 
 
-def test_whatever_storage_fails_with_is_an_oserror(mirror, monkeypatch):
-    def fails(_):
-        raise LookupError("no such session")
-
-    monkeypatch.setattr(mirror.there, "_opened", fails)
-    put(mirror, "a", "x")
-    for action in (mirror.push, lambda: mirror.write("a", b"x")):
-        with pytest.raises(OSError, match="LookupError: no such session"):
-            action()
-
-
 def test_folders_are_made_also_where_only_fsspec_knows_the_storage(tmp_path):
     mirror = Mirror(tmp_path / "here", f"local://{tmp_path}/there/deep")
     put(mirror, "winners/config.json", "{}")
@@ -257,10 +246,13 @@ def test_locks_and_half_written_files_stay_here(mirror):
     assert mirror.push() == 0
 
 
-def test_age_is_told_by_the_storages_clock(mirror):
+def test_age_is_told_by_the_storages_clock(mirror, monkeypatch):
     assert mirror.age("lease.json") == float("inf")
     mirror.write("lease.json", b"{}")
-    assert 0 <= mirror.age("lease.json") < 5
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 1000)  # this machine's
+    time.sleep(1.1)  # S3 tells whole seconds
+    assert 1 <= mirror.age("lease.json") < 100
     assert mirror.names() == ["lease.json"]  # the probe is gone
 
 

@@ -55,12 +55,18 @@ def test_the_mean_face_start_predicts_the_mean_face_for_any_input(weights):
     torch.testing.assert_close(predicted, (torch.arange(10.0).reshape(5, 2) / 10).expand(4, 5, 2))
 
 
-def test_frozen_blocks_learn_nothing_and_the_others_do(weights):
-    for frozen in range(6):
-        learned = build(weights, Architecture.GENDER, frozen).learned_tensors()
-        convolutions = {int(name.split(".")[1]) for name in learned if name.startswith("features")}
-        assert all(index >= BLOCK_ENDS[frozen] for index in convolutions)
-        assert bool(convolutions) == (frozen < 5)
+CONVOLUTIONS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
+"""The layers of VGG-16's five blocks that have weights."""
+
+
+@pytest.mark.parametrize("architecture", [Architecture.GENDER, Architecture.LANDMARKS])
+@pytest.mark.parametrize("frozen", range(6))
+def test_frozen_blocks_learn_nothing_and_every_layer_of_the_others_does(weights, architecture, frozen):
+    learned = build(weights, architecture, frozen, width=4).learned_tensors()
+    layers = [layer for block in CONVOLUTIONS[frozen:] for layer in block]
+    expected = {f"features.{layer}.{kind}" for layer in layers for kind in ("weight", "bias")}
+    assert {name for name in learned if name.startswith("features")} == expected
+    assert any(name.startswith("heads") for name in learned)
 
 
 @pytest.mark.parametrize("architecture", [Architecture.LANDMARKS, Architecture.MULTITASK])

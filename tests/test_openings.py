@@ -6,6 +6,7 @@ import pytest
 
 from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
 from core.run_folder import RunFolder
+from core.storage import Storage
 
 SEARCH = {
     "plan": {},
@@ -102,3 +103,56 @@ def test_a_folder_beside_the_run_that_may_not_be_entered_is_passed_over(tmp_path
 
     monkeypatch.setattr(Path, "is_file", is_file)
     assert opened_elsewhere(run, SEARCH) == {}
+
+
+def published(storage: Storage, name: str, opened: str | None = None, **changed: str) -> RunFolder:
+    """A run under a URL, as another machine left it there."""
+    run = storage.run(name)
+    run.test.mkdir(parents=True)
+    run.write_search(SEARCH | changed)
+    if opened is not None:
+        (run.test / "opened.json").write_text(opened)
+    run.publish()
+    return run
+
+
+def test_runs_of_other_machines_under_the_same_url_that_opened_the_same_faces_are_found(
+    tmp_path: Path, place: str
+) -> None:
+    theirs = Storage(place, tmp_path / "their cache")
+    published(theirs, "b", '["2026-01-02"]')
+    published(theirs, "unopened")
+    published(theirs, "others", '["2026-01-04"]', data_fingerprint="x")
+    paper = published(theirs, "paper", '["2026-01-05"]')
+    step = paper.step("table2")
+    step.test.mkdir(parents=True)
+    step.write_search(SEARCH)
+    (step.test / "opened.json").write_text("{")
+    (paper.path / "winners.csv").write_text("large")
+    paper.publish()
+    run = published(Storage(place, tmp_path / "our cache"), "mine", '["2026-01-01"]')
+    others = {"b": ["2026-01-02"], "paper": ["2026-01-05"], "paper/table2": [UNKNOWN_DATE]}
+    assert opened_elsewhere(run, SEARCH) == others
+    copied = {path.name for path in run.path.parent.rglob("*") if path.is_file()}
+    assert copied == {"search.json", "opened.json"}  # of other runs nothing else is needed here
+    ours = run.step("table1")
+    ours.path.mkdir()
+    ours.write_search(SEARCH)
+    assert opened_elsewhere(ours, SEARCH) == {"mine": ["2026-01-01"], **others}
+
+
+def test_looking_for_openings_under_a_url_fetches_nothing_of_ones_own_run(tmp_path: Path, place: str) -> None:
+    run = published(Storage(place, tmp_path / "cache"), "mine", '["2026-01-01"]')
+    again = Storage(place, tmp_path / "another cache").run(
+        "mine"
+    )  # whoever holds the run has fetched what is to be had
+    again.path.mkdir(parents=True)
+    assert opened_elsewhere(again, SEARCH) == {}
+    assert list(again.path.iterdir()) == []
+    assert opened_dates(run) == ["2026-01-01"]
+
+
+def test_an_opening_under_a_url_is_there_for_others_at_once(tmp_path: Path, place: str) -> None:
+    ours, theirs = (published(Storage(place, tmp_path / name), name) for name in ("ours", "theirs"))
+    record_opening(ours)
+    assert opened_elsewhere(theirs, SEARCH) == {"ours": opened_dates(ours)}

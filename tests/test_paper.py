@@ -121,7 +121,6 @@ def test_killed_twice_and_resumed_it_makes_the_tables_of_an_undisturbed_one(whol
 
 
 @pytest.mark.slow
-@pytest.mark.cluster
 def test_the_forecast_lists_every_run_with_what_it_takes_and_leaves_nothing(tmp_path, cache, monkeypatch):
     before = set(ROOT.glob("runs/*"))
     monkeypatch.setattr("tune.forecast.seconds_per_epoch", lambda *_: 2.0)
@@ -144,16 +143,29 @@ def test_the_forecast_lists_every_run_with_what_it_takes_and_leaves_nothing(tmp_
         (["--seeds", "0"], "--seeds must be from 1 to 1000, got 0"),
         (["--set", "d_k=64"], "--set d_k: this is what the paper varies"),
         (["--set", "depth=3"], "unknown setting 'depth'"),
+        (["--weights", "nowhere.pth"], "nowhere.pth: no such weights file"),
         (["--resume", "nothing"], "no run here"),
         (["--resume", "nothing", "--seeds", "2"], "--seeds cannot change it"),
-        (["--data", "nowhere"], "nowhere"),
         (["--plan"], "--plan makes no run, so it takes no --storage"),
     ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )
-def test_bad_options_are_one_line_and_exit_code_2(tmp_path, words, message, monkeypatch):
-    monkeypatch.setattr("scripts.paper.start_ray", lambda *_: pytest.fail("Ray is started for what can never be"))
-    done = without_ray("paper.py", "--storage", tmp_path, "--cache", tmp_path / "cache", *words)
+def test_bad_options_are_one_line_and_exit_code_2_before_ray_starts(tmp_path, words, message, monkeypatch):
+    def start(*_):
+        raise AssertionError("Ray is started for what can never be")
+
+    monkeypatch.setattr("tune.cluster.start_ray", start)
+    done = in_process("paper.py", "--storage", tmp_path, "--cache", tmp_path / "cache", *words)
+    assert_refused(done, message, tmp_path)
+
+
+def test_faces_that_are_not_there_are_one_line_and_leave_nothing(tmp_path):
+    words = ["--storage", tmp_path, "--cache", tmp_path / "cache", "--data", "nowhere"]
+    assert_refused(without_ray("paper.py", *words), "--data nowhere: must be a folder", tmp_path)
+
+
+def assert_refused(done, message, folder):
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not list(tmp_path.glob("*/search.json"))
+    assert not list(folder.rglob("search.json"))

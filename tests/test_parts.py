@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import real_search
 import torch
+from doors import in_process
 
 from core.config import config_from_flat
 from core.errors import UserError
@@ -123,16 +123,16 @@ def test_what_cannot_vary_is_a_clear_error(space, settings, names, rule):
         with_parts(settled(space, **settings), names)
 
 
-def test_describe_shows_what_varies_and_when(tmp_path):
+def test_describe_shows_what_varies_and_when():
     words = ["--space", "joint", "--vary", "attention", "attention_heads", "--profile", "fast", "--describe"]
-    said = real_search.run([real_search.sys.executable, "scripts/search.py", *words])
+    said = in_process("search.py", *words)
     assert said.returncode == 0
     assert "attention_heads 1, 2, 4, 8   if attention is self" in said.stdout
     assert "\nprofile " in said.stdout
     assert said.stdout.endswith(
         "lambda1 and lambda2 are not searched: with all 5 blocks frozen the tasks share nothing that is trained\n"
     )
-    wrong = real_search.run([real_search.sys.executable, "scripts/search.py", *words[:2], "--vary", "wings"])
+    wrong = in_process("search.py", *words[:2], "--vary", "wings")
     assert wrong.returncode == 2
     assert "--vary wings: must be one of lr_schedule" in wrong.stderr
 

@@ -76,6 +76,45 @@ def test_a_space_that_breaks_a_rule_is_a_clear_error(make):
         make()
 
 
+LOSSES, DELTAS = Choice(("l1", "huber")), Float(0.1, 1)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "condition", "rule"),
+    [
+        ({"huber_delta": DELTAS, "landmark_loss": LOSSES}, "huber", "huber_delta must depend on a choice before it"),
+        ({"huber_delta": DELTAS}, "huber", "huber_delta must depend on a choice before it"),
+        ({"landmark_loss": LOSSES}, "huber", "huber_delta must depend on a choice before it"),
+        ({"landmark_loss": LOSSES, "huber_delta": DELTAS}, "wing", "huber_delta depends on values that landmark_loss"),
+    ],
+    ids=["after its child", "absent", "without child", "never so"],
+)
+def test_a_condition_is_on_what_a_choice_before_it_can_be(parameters, condition, rule):
+    def space(parameters, value):
+        conditions = {"huber_delta": Condition("landmark_loss", (value,))}
+        return Space("s", "", parameters, conditions, {"architecture": "landmarks"})
+
+    space({"landmark_loss": LOSSES, "huber_delta": DELTAS}, "huber")
+    with pytest.raises(UserError, match=f"space s: {rule}"):
+        space(parameters, condition)
+
+
+def test_a_condition_on_a_range_is_refused():
+    conditions = {"lr": Condition("head_width", (8,))}
+    with pytest.raises(UserError, match="lr must depend on a choice before it, got 'head_width'"):
+        Space("s", "", {"head_width": Int(8, 64), "lr": Float(1e-4, 1e-2)}, conditions, {"architecture": "gender"})
+
+
+@pytest.mark.parametrize(
+    ("space", "architecture"), [("gender", "attention"), ("multitask", "gender"), ("paper_attention", "multitask")]
+)
+def test_a_space_cannot_be_fixed_to_an_architecture_that_it_lacks(space, architecture):
+    with pytest.raises(UserError, match=f"space {space} has no architecture '{architecture}'"):
+        SPACES[space].with_fixed({"architecture": architecture})
+    own = SPACES[space].fixed["architecture"]
+    assert SPACES[space].with_fixed({"architecture": own}) == SPACES[space]
+
+
 def test_bounds_are_inclusive():
     assert 32 in Int(32, 512)
     assert 512 in Int(32, 512)
