@@ -10,9 +10,8 @@ from torch import Tensor
 from core.config import Config, config_from_flat
 from core.examples import Examples
 from core.faces import Faces, load_drawn_faces
-from core.final_test import Tested, TestResult
 from core.kept_test import keep_test
-from core.metrics import Predictions, Truth
+from core.metrics import Predictions
 from core.names import Architecture
 from core.retraining import Objective, Retraining, finished_record
 from core.run_folder import RunFolder
@@ -85,8 +84,6 @@ def small_run(folder: Path) -> Material:
     assert best is not None
     candidate = Candidate("multitask", Architecture.MULTITASK, 3, SETTINGS)
     winners_table([candidate], {"multitask": [best]}, OBJECTIVE, {"nme_pct": 45.0}, {}).to_csv(run.winners, index=False)
-    truth = Truth(faces.gender, faces.landmarks)
     predicted = Predictions(np.zeros((FACES, 2), np.float32), faces.landmarks)
-    tested = [Tested(read_winners(run)[0], [predicted], {}, {}, 12.5)]
-    keep_test(run.test, TestResult(truth, faces.images, np.arange(FACES), faces.file.tolist(), {}, tested))
+    keep_test(run.test, [(read_winners(run)[0], [predicted], 12.5)], "a CPU")
     return Material(folder, faces, run, retraining.session)

@@ -1,7 +1,6 @@
 """How the wall time of a search falls as workers share its trials, on the cores of this machine."""
 
 import functools
-import os
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -11,6 +10,7 @@ import torch
 from benchmarks.instant_trials import Clock, ClockedRecorder
 from benchmarks.process import in_fresh_process, now
 from benchmarks.table import Row, medians
+from core.cores import cores
 from core.device import device_name
 from core.preparation import RANDOM
 from core.run_folder import RunFolder
@@ -46,8 +46,8 @@ def workers_rows(counts: tuple[int, ...], plan: Plan, scratch: Path, repeats: in
 
 def searched(count: int, plan: Plan, cache: Path, folder: Path) -> Row:
     """One search with so many workers of one thread each; wants a process of its own."""
-    cores = os.cpu_count() or 1
-    with patch("os.cpu_count", return_value=max(cores, count)):  # Ray shares out as many cores as it is told of
+    own = cores()
+    with patch("tune.cluster.cores", return_value=max(own, count)):  # Ray shares out as many cores as it is told of
         start_ray(None)
     materials = Materials(plan, Place(cache, Workers(count, 1, 0.0)), print)
     run = RunFolder(folder)
@@ -62,7 +62,7 @@ def searched(count: int, plan: Plan, cache: Path, folder: Path) -> Row:
     return {
         "device": device_name(torch.device("cpu")),  # also where there is a GPU
         "workers": count,
-        "cores": cores,
+        "cores": own,
         "faces": plan.drawn_faces,
         "trials": plan.trials,
         "results": len(marks) - 1,

@@ -18,10 +18,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from core.atomic import new_array, new_folder
-from core.device import make_repeatable
+from core.device import gpu_errors, make_repeatable
 from core.errors import UserError
 from core.names import Precision
-from core.patience import first_line
 from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
 
@@ -120,12 +119,8 @@ def check_room(wanted: Sequence[FrozenActivations]) -> None:
 
 def _extract(wanted: FrozenActivations, path: Path, progress: Progress | None) -> None:
     try:
-        _extract_on(wanted, path, progress)
-    except RuntimeError as error:
-        if wanted.device.type != "cuda":
-            raise
-        told = f"the GPU failed while activations were computed ({first_line(error)})"
-        raise UserError(f"{told}; CUDA_VISIBLE_DEVICES chooses another one") from None
+        with gpu_errors(wanted.device, "activations were computed", "CUDA_VISIBLE_DEVICES chooses another one"):
+            _extract_on(wanted, path, progress)
     finally:
         with suppress(RuntimeError):  # of a GPU that has failed, which is told
             torch.cuda.empty_cache()  # for the trials, which run in other processes; without a GPU nothing happens

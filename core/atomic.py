@@ -94,11 +94,14 @@ def cut_half_line(file: BinaryIO) -> None:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A name, this process's own, to write a file under; it becomes ``path`` if the block ends well."""
+    """A name, this process's own, to write a file under; it becomes ``path`` if the block ends well, and not before all
+    of it is on the disk: some file systems would replace first and write later, and the power may fail in between.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with naming(path):
             yield partial
+            flush(partial)
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -108,5 +111,9 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 in place of whatever ``path`` held, also if the power fails in between."""
     with new_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # else some file systems replace first and write later
+
+
+def flush(path: Path) -> None:
+    """Wait until all that was written to a file is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -7,6 +7,7 @@ import torch
 
 from core.activations import FrozenActivations
 from core.config import Config
+from core.device import GpuError
 from core.errors import UserError
 from core.examples import BatchSource, Examples
 from core.faces import Faces
@@ -72,6 +73,8 @@ class Bench:
                 faces.images, self.rows, faces.fingerprint, backbone, blocks, precision, self.device, self.cache
             )
             return file.computed(progress)
+        except GpuError:  # whole faces would need it too
+            raise
         except UserError as error:  # the test split has been opened by now, so an end here would be no end
             self.report(f"note: {error}; reading whole faces instead")
             return None

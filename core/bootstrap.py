@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from core.metrics import FaceErrors, Floats, Integers, Predictions, Truth, auc, face_errors, relative_error, summary
-from core.names import RELATIVE_ERROR
+from core.names import MAN, RELATIVE_ERROR, WOMAN
 
 FEW_PEOPLE = 30
 """With fewer, percentiles of resamples are clearly too narrow: of 6 people, intervals of 95 % hold in some 81 %."""
@@ -176,3 +176,21 @@ def _mean_scores(runs: Sequence[FaceErrors], mean_face_nme_pct: float | None) ->
     if mean_face_nme_pct is not None:
         scores = [one | {RELATIVE_ERROR: relative_error(one, mean_face_nme_pct)} for one in scores]
     return {metric: sum(one[metric] for one in scores) / len(scores) for metric in scores[0]}
+
+
+def too_few(truth: Truth, with_gender: bool) -> str:
+    """Of how few people faces are, and from how many on intervals can be believed; empty if there are enough.
+
+    Args:
+        with_gender: there are scores of gender. Women and men are drawn apart, so that there must be enough of either.
+    """
+    least_of_each = FEW_PEOPLE // 2
+    short = [f"{truth.people} people"] if truth.people < FEW_PEOPLE else []
+    if with_gender:
+        person = np.arange(len(truth.gender)) if truth.person is None else truth.person
+        each = {
+            word: len(np.unique(person[truth.gender == gender])) for word, gender in (("women", WOMAN), ("men", MAN))
+        }
+        short += [f"{count} {word}" for word, count in each.items() if count < least_of_each]
+    rule = f"intervals from fewer than {FEW_PEOPLE} people, or {least_of_each} of a gender, are too narrow"
+    return f"{' and '.join(short)} only; {rule}" if short else ""

@@ -15,4 +15,10 @@ COPIES_HELP = f"where copies of runs under URLs are kept {_WHERE}"
 def default_cache() -> Path:
     """``$TANDEM_CACHE``, or ``tandem`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TANDEM_CACHE") or Path(base) / "tandem")
+    return cache_folder(os.environ.get("TANDEM_CACHE") or Path(base) / "tandem")
+
+
+def cache_folder(named: str | Path) -> Path:
+    """A cache folder that somebody names, absolute and with its links followed: workers are started in other folders,
+    and numpy names the files that it maps in this way."""
+    return Path(named).expanduser().resolve()

@@ -168,6 +168,9 @@ def _landmarks(table: Table) -> NDArray[np.float32]:
     if len(same):
         x, y = points[same[0], LEFT_EYE]
         raise UserError(f"{table.place(same[0])}: the eyes must be two points, both are at ({x:g}, {y:g})")
+    # Errors are told as parts of what the mean face has, which must not be 0.
+    if len(points) > 1 and (points == points[0]).all():
+        raise UserError(f"{table.path}: landmarks must differ from face to face, all {len(points)} have the same")
     return points
 
 

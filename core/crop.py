@@ -19,6 +19,7 @@ RESIZED = 256  # shorter side in pixels before the crop
 MOST_PIXELS = 50_000_000  # decoded on every core at once, so 150 MB a core at most
 MOST_BYTES = 4 * MOST_PIXELS  # of a file; whole JPEG and PNG images of so many pixels are smaller
 NOTES = ("exif", "Raw profile type exif", "XML:com.adobe.xmp")  # where a PNG file says how its camera was held
+ORIENTATION, UPRIGHT = 0x0112, 1  # of EXIF
 LONGEST = 10  # greatest ratio of an image's sides: resizing a long strip would fill the memory
 
 # Pillow refuses images above twice its own limit (89 million) and warns of those above it; we refuse smaller ones.
@@ -79,6 +80,27 @@ def _opaque(image: Image.Image) -> Image.Image:
     return found
 
 
+def orientation(image: Image.Image) -> int:
+    """How EXIF says that a picture lies: 1 as it is stored, 2 to 8 turned or mirrored; 1 where nothing is said."""
+    try:
+        found = image.getexif().get(ORIENTATION, UPRIGHT)
+    except Exception:  # a damaged note raises what its bytes make Pillow's reader do; the picture itself is whole
+        return UPRIGHT
+    return int(found) if found in range(UPRIGHT, 9) else UPRIGHT
+
+
+def check_upright(image: Image.Image, path: Path) -> None:
+    """Check that a picture with landmarks is stored as it is shown: in which of both ways they were drawn nobody knows.
+
+    Raises:
+        UserError: it is not.
+    """
+    found = orientation(image)
+    if found != UPRIGHT:
+        rule = "must be stored upright, with its landmarks so"
+        raise UserError(f"{path}: {rule}; by its EXIF orientation ({found}) viewers turn it")
+
+
 def _too_many(path: Path, size: str) -> str:
     return f"{path}: must have at most {MOST_PIXELS} pixels, it has {size}"
 
@@ -96,6 +118,11 @@ def crop_landmarks(landmarks: NDArray[np.float32], size: tuple[int, int]) -> NDA
     scaled = (landmarks.astype(np.float64) + 0.5) * (np.array(resized) / np.array(size)) - 0.5
     cropped: NDArray[np.float64] = scaled - np.array(corner)
     return cropped.astype(np.float32)
+
+
+def faces_cut_off(landmarks: NDArray[np.float32]) -> int:
+    """Of how many faces (N, 5, 2; crop pixels) a landmark lies outside the crop."""
+    return int(((landmarks < -0.5) | (landmarks >= CROP - 0.5)).any(axis=(1, 2)).sum())
 
 
 def photo_landmarks(landmarks: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -5,7 +5,8 @@ import platform
 import re
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,29 @@ from core.atomic import write_text
 from core.errors import UserError
 from core.json_text import read_json
 from core.names import Precision
+from core.patience import first_line
 
 WORTHWHILE = 1.1  # half-way, in ratios, between the two kinds of CPU that were measured (0.5 and 2.4)
 RUNS = 10
+
+
+class GpuError(UserError):
+    """A GPU failed, or had no room."""
+
+
+@contextmanager
+def gpu_errors(device: torch.device, doing: str, way_on: str) -> Iterator[None]:
+    """Tell a failure of the GPU in one line: while what was done, and how the user goes on.
+
+    Raises:
+        GpuError: torch raised anything on a GPU.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if device.type != "cuda":
+            raise
+        raise GpuError(f"the GPU failed while {doing} ({first_line(error)}); {way_on}") from None
 
 
 def device_at_hand() -> torch.device:

@@ -111,8 +111,13 @@ def load_drawn_faces(count: int, seed: int, cache: Path, progress: Progress | No
 def _celeba_key(folder: Path) -> str:
     annotations = [path for path in annotation_files(folder) if path is not None]
     stats = scan_images(image_folder(folder))
-    images = [(name, stat.size, stat.mtime_ns) for name, stat in sorted(stats.items())]
+    images = [(name, stat.size, stat.mtime_ns) for name, stat in sorted(stats.items()) if not _is_litter(name)]
     return _key([(path.name, hashlib.sha256(read_annotations(path)).hexdigest()) for path in annotations], images)
+
+
+def _is_litter(name: str) -> bool:
+    """Whether systems that show folders leave such a file in them, which is no image."""
+    return name.startswith(".") or name in ("Thumbs.db", "desktop.ini")
 
 
 def _key(*parts: object) -> str:

@@ -1,7 +1,7 @@
 """The final test: predictions for the test faces, and their scores with intervals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.bench import Bench
 from core.bootstrap import Estimate, bootstrap_scores, paired_difference
-from core.device import device_name
+from core.device import device_name, gpu_errors
 from core.faces import Faces
 from core.metrics import (
     Floats,
@@ -33,6 +33,11 @@ from core.winner import Winner
 
 BOOTSTRAP_SEED = 0
 RESAMPLES = 2000
+
+
+Measured = tuple[Winner, list[Predictions], float]
+"""A winner, its predictions for the test faces (one a seed), and the milliseconds that it takes for a face."""
+Keep = Callable[[Sequence[Measured], str], None]
 
 
 @dataclass(eq=False)
@@ -79,6 +84,8 @@ def run_test(
     device: torch.device,
     cache: Path,
     report: Reporter,
+    had: Sequence[Measured] = (),
+    keep: Keep | None = None,
 ) -> TestResult:
     """Predict the test faces with every winner and seed, and score them with intervals over faces.
 
@@ -86,17 +93,24 @@ def run_test(
         backbone: what all winners of the run started from.
         cache: where activations of the test faces are kept.
         report: is told of every piece of work as it begins, and hears how much of it is done.
+        had: winners that have been measured before.
+        keep: is given, each time that a winner has been measured, all that have been by then, and the device's name.
 
     Raises:
         UserError: a winner's weights are missing or damaged.
     """
     bench = Bench(faces, split, backbone, device, cache, report)
-    measured = [(winner, *bench.run(winner)) for winner in winners]
+    before = {winner.label: (winner, runs, milliseconds) for winner, runs, milliseconds in had}
+    measured: list[Measured] = []
+    for winner in winners:
+        if winner.label in before:
+            measured.append(before[winner.label])
+            continue
+        with gpu_errors(device, "test faces were predicted", "what was predicted before is kept; start the test again"):
+            measured.append((winner, *bench.run(winner)))
+        if keep is not None:
+            keep(measured, device_name(device))
     return scored_test(measured, device_name(device), faces, split, report)
-
-
-Measured = tuple[Winner, list[Predictions], float]
-"""A winner, its predictions for the test faces (one a seed), and the milliseconds that it takes for a face."""
 
 
 def scored_test(measured: Sequence[Measured], device: str, faces: Faces, split: Split, report: Reporter) -> TestResult:
@@ -165,7 +179,10 @@ def _columns(scores: dict[str, Estimate], spread: dict[str, float]) -> dict[str,
 
 
 def predictions_table(result: TestResult) -> pd.DataFrame:
-    """``predictions.csv``: a row a winner, seed (by its number among the retrained ones) and face."""
+    """``predictions.csv``: a row a winner, seed (by its number among the retrained ones) and face.
+
+    Landmarks are in pixels of the 224 x 224 crop.
+    """
     tables = []
     for tested in result.tested:
         for number, run in zip(tested.winner.replicates, tested.runs, strict=True):

@@ -43,6 +43,11 @@ class Truth:
         if blind.size:
             raise ValueError(f"the two eyes of a face must be apart, face {blind[0]} has both at the same pixel")
 
+    @property
+    def people(self) -> int:
+        """Whose faces these are: as many people as faces where it is not known."""
+        return len(self.gender) if self.person is None else len(np.unique(self.person))
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:

@@ -19,7 +19,7 @@ from core.celeba import (
     read_celeba,
 )
 from core.checks import whole
-from core.crop import check_landmarks, read_face
+from core.crop import check_landmarks, check_upright, read_face
 from core.errors import UserError
 
 LEAST_PEOPLE = 20
@@ -120,6 +120,7 @@ def _copy_images(
     for done, row in enumerate(rows, 1):
         path = table.images / str(table.file[row])
         encoded, image = read_face(path)
+        check_upright(image, path)
         check_landmarks(table.landmarks[row], image.size, path)
         (folder / path.name).write_bytes(encoded)
         if progress is not None:

@@ -17,7 +17,7 @@ from pyarrow import fs
 from core.remote import PARTIAL, Remote, storage_errors
 
 CHUNK = 8 * 2**20
-LAST = ("config.json", "measured.json", "report.html")
+LAST = ("search.json", "config.json", "measured.json", "report.html")
 """Files that say that all beside them are complete, and so are copied behind them."""
 
 

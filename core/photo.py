@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from core.celeba import LANDMARK_COLUMNS
-from core.crop import crop_face, photo_landmarks, read_face
+from core.crop import crop_face, orientation, photo_landmarks, read_face
 from core.errors import UserError
 from core.examples import BatchSource, Examples
 from core.metrics import man_probability
@@ -26,8 +26,7 @@ from core.prediction import predict
 
 AT_ONCE = 64  # photos whose crops are in memory
 DRAWN_SIDE = 448  # pixels of a drawing's shorter side at least: smaller photos are drawn larger
-ORIENTATION = 0x0112  # of EXIF: how the picture lies (2 to 8), and what sets it upright
-TURNS = {
+TURNS = {  # what sets a picture upright, by how EXIF says that it lies
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -69,10 +68,7 @@ def open_photo(path: Path) -> Image.Image:
         UserError: the file cannot be read, is damaged, or is too large or too long to be a face.
     """
     _, image = read_face(path)
-    try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # a damaged note raises what its bytes make Pillow's reader do; the picture itself is whole
-        turn = None
+    turn = TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
@@ -95,8 +91,9 @@ def look_at(
         faces = Examples(np.stack(crops), np.arange(count), *unknown)
         said = predict(model, BatchSource(faces, device), precision)
         for answer in (said.gender_logits, said.landmarks):
-            if answer is not None and not np.isfinite(answer).all():
-                raise UserError(f"{paths[start]}: the model's answer to it, or to one after it, is not finite")
+            finite = np.ones(count, bool) if answer is None else np.isfinite(answer).reshape(count, -1).all(axis=1)
+            if not finite.all():
+                raise UserError(f"{paths[start + int(finite.argmin())]}: the model's answer to it is not finite")
         for row, size in enumerate(sizes):
             probability = landmarks = None
             if said.gender_logits is not None:

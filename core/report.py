@@ -5,14 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from core.bootstrap import FEW_PEOPLE, Estimate
+from core.bootstrap import Estimate, too_few
 from core.config import FOLLOWS
 from core.final_test import Tested, TestResult
 from core.front import PLAIN, Front, paper_standing
-from core.metrics import Truth
 from core.names import AREA99, MAN, MEAN_FACE
 from core.page import embedded, render
 from core.preparation import told_source
@@ -95,10 +93,10 @@ def write_report(
 
 def _faces(result: TestResult) -> dict[str, Any]:
     men, faces = int((result.truth.gender == MAN).sum()), len(result.truth.gender)
-    people = people_in(result.truth)
+    people = result.truth.people
     unseen = number("_pct", 100 * unseen_share(people))
     counted = {"test_faces": faces, "people": people, "women": faces - men, "men": men, "faces": len(result.images)}
-    return {**counted, "few_people": FEW_PEOPLE, "unseen_pct": unseen}
+    return {**counted, "too_few": too_few(result.truth, tests_gender(result)), "unseen_pct": unseen}
 
 
 def _seeds(result: TestResult) -> str:
@@ -110,9 +108,9 @@ def _seeds(result: TestResult) -> str:
     return f"{count} training seeds" if count > 1 else "one training seed"
 
 
-def people_in(truth: Truth) -> int:
-    """Whose faces these are: as many people as faces where it is not known."""
-    return len(truth.gender) if truth.person is None else len(np.unique(truth.person))
+def tests_gender(result: TestResult) -> bool:
+    """Whether any model's gender is tested."""
+    return any(run.gender_logits is not None for tested in result.tested for run in tested.runs)
 
 
 def number(name: str, value: Any) -> str:

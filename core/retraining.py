@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from core.atomic import write_text
+from core.atomic import flush, write_text
 from core.config import config_from_flat
 from core.errors import UserError
 from core.json_text import is_number, read_json
@@ -76,6 +76,7 @@ class Retraining:
         self.diverged = ""
         self.saved_at = time.monotonic()
         self.saving_seconds = 0.0
+        self.unsaved = ""  # why the last checkpoint could not be written
         self.patience(lambda: folder.mkdir(parents=True, exist_ok=True), folder)
         self._resume()
 
@@ -121,14 +122,19 @@ class Retraining:
         start = time.monotonic()
         partial = self.folder / ".checkpoint.partial"
         state = {"session": self.session.state_dict(), "best": self.best, "curve": self.curve, "record": self.record}
+        need, why = tensor_bytes(state), "the disk has no room for it"
         try:
             # What does not fit would only take the room that others wait for.
-            if tensor_bytes(state) < shutil.disk_usage(self.folder).free:
+            if need < shutil.disk_usage(self.folder).free:
                 torch.save(state, partial)
+                flush(partial)
                 partial.replace(self.folder / "checkpoint.pt")
-        except (OSError, RuntimeError):  # the second is torch's word for a full disk; the older one stays
-            with suppress(OSError):
+                why = ""
+        except (OSError, RuntimeError) as error:  # the second is torch's word for a full disk; the older one stays
+            why = first_line(error)
+            with suppress(OSError):  # what is told is why it could not be written
                 partial.unlink(missing_ok=True)
+        self.unsaved = f"no checkpoint of {need / 1e9:.1f} GB is kept: {why}" if why else ""
         self.saved_at = time.monotonic()
         self.saving_seconds = self.saved_at - start
 
@@ -138,10 +144,8 @@ class Retraining:
             return
         try:
             state = load_tensors(path)
-            if not same_record(state["record"], self.record):  # another winner had this folder before
-                path.unlink()
-                return
-            if set(state["session"]["model"]) != set(self.session.learned_tensors()):  # an older version learned others
+            same = set(state["session"]["model"]) == set(self.session.learned_tensors())  # an older version had others
+            if not same or not same_record(state["record"], self.record):  # or another winner had this folder before
                 path.unlink()
                 return
             self.session.load_state_dict(state["session"])

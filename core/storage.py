@@ -110,6 +110,8 @@ class Storage:
 
     def _exists(self, name: str) -> str:
         place = below(self.where, name)
+        if not self.remote and not self.run(name).search.is_file():
+            return f"{place} exists and is no run; choose another --name"
         return f"{place} exists; choose another --name, or go on with it: {self.again(name)}"
 
     def _taken(self, name: str) -> bool:

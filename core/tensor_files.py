@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from core.atomic import naming
+from core.atomic import flush, naming
 
 LONGEST_TEXT = 1000  # characters of a name in such a file; ours and VGG-16's have some dozens
 MOST_PICKLED = 64 * 2**20  # bytes of names and structure; the tensors themselves lie apart
@@ -65,6 +65,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     try:
         with naming(path):
             save_file(dict(tensors), path, dict(metadata) if metadata is not None else None)
+            flush(path)  # whatever says that it is there must not outlive it
     except SafetensorError as error:  # its word for a full disk
         path.unlink(missing_ok=True)
         raise OSError(str(error)) from None

@@ -83,10 +83,10 @@ def _checked(tensors: Mapping[str, Tensor], source: str) -> Weights:
             raise UserError(f"{source}: no tensor {name!r}; VGG-16 weights need every features.* layer")
         if tuple(tensors[name].shape) != shape:
             raise UserError(f"{source}: {name} has shape {tuple(tensors[name].shape)}, VGG-16 needs {shape}")
-        kept[name] = tensors[name].to(torch.float32)
+        kept[name] = tensors[name].detach().to(torch.float32)
     head = {f"{layer}.{kind}" for layer in HEAD_LAYERS for kind in ("weight", "bias")}
     if head <= set(tensors):
-        kept |= {name: tensors[name].to(torch.float32) for name in head}
+        kept |= {name: tensors[name].detach().to(torch.float32) for name in head}
     for name, tensor in kept.items():
         if not bool(torch.isfinite(tensor).all()):
             raise UserError(f"{source}: {name} holds values that are not finite")

@@ -8,7 +8,6 @@ Writes RUN/test: scores.csv, predictions.csv, figures and report.html.
 import argparse
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
 from core.atomic import write_text
-from core.bootstrap import FEW_PEOPLE
-from core.cache_folder import CACHE_HELP, default_cache
+from core.bootstrap import too_few
+from core.cache_folder import CACHE_HELP, cache_folder, default_cache
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.faces import Faces
@@ -28,23 +27,28 @@ from core.front_figure import CAPTION, front_figure
 from core.gallery import write_figures
 from core.importance_figure import importance_figures
 from core.importance_table import read_importance, sentences
-from core.kept_test import keep_test, kept_test
+from core.kept_test import keeper, kept_test
 from core.looks import save_figures
 from core.names import PARETO
 from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
 from core.patience import Patience, first_line
 from core.preparation import load_faces
-from core.report import number, people_in, write_report
+from core.report import number, tests_gender, write_report
 from core.run_folder import RunFolder
 from core.splits import Split, read_split
 from core.storage import run_at
-from core.winner import check_weights, read_backbone, read_winners
+from core.weights import Weights
+from core.winner import Winner, check_weights, read_backbone, read_winners
 from search_spaces.joint import matters
 from tune.plan import plan_from_json
 from tune.progress import Counter, Progress, clock, say
 
 REPORT = "report.html"
 SHOWN = ("gender_auc", "gender_accuracy", "nme_pct", "fr10_pct", "relative_error")
+
+
+Openings = tuple[list[str], dict[str, list[str]]]
+"""When the test split had been opened before by a run, and by others of the same faces."""
 
 
 class Doing:
@@ -74,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", metavar="RUN", help="a run's folder, or its URL")
     parser.add_argument("--data", metavar="DIR", help="where the faces are now, if they have moved")
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help=CACHE_HELP)
+    parser.add_argument("--cache", type=cache_folder, default=default_cache(), metavar="DIR", help=CACHE_HELP)
     arguments = parser.parse_args()
     storage, run = run_at(arguments.run, arguments.cache)
     with storage.held(run, say):
@@ -87,28 +91,43 @@ def main() -> None:
         front = read_front(run, search) if search["plan"].get("objective") == PARETO else None
         doing = Doing()
         with Progress(doing.line):
-            device = device_at_hand()
-            make_repeatable(device)  # as in training
-            Patience(say)(lambda: run.fetch(run.test.name), run.path)
-            # What a test that was cut off has predicted, before anybody saw a score, is as good as new.
-            kept = None if (run.test / REPORT).is_file() else kept_test(run.test, winners, len(split.test))
-            if kept is None:
-                check_weights(winners, backbone, device, doing)
-            before, others = open_test(run, search, again=kept is not None)
-            if kept is None:
-                result = run_test(winners, backbone, faces, split, device, arguments.cache, doing)
-                Patience(say)(partial(keep_test, run.test, result), run.test)
-            else:
-                result = scored_test(kept.measured, kept.device, faces, split, doing)
+            result, openings = tested(run, search, winners, backbone, (faces, split), arguments.cache, doing)
             table = scores_table(result)
             write_text(run.test / "scores.csv", table.to_csv(index=False))
             write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
-            report = write_page(run, search, result, front, (before, others), importance, doing)
+            report = write_page(run, search, result, front, openings, importance, doing)
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
     print_scores(table, len(split.test))
-    if (people := people_in(result.truth)) < FEW_PEOPLE:
-        print(f"note: {people} people only; intervals from fewer than {FEW_PEOPLE} are too narrow")
+    if short := too_few(result.truth, tests_gender(result)):
+        print(f"note: {short}")
     print(f"report: {run.url(run.test.name, REPORT) or report}")
+
+
+def tested(
+    run: RunFolder,
+    search: dict[str, Any],
+    winners: list[Winner],
+    backbone: Weights,
+    data: tuple[Faces, Split],
+    cache: Path,
+    doing: Doing,
+) -> tuple[TestResult, Openings]:
+    """The scores of a run's winners: predicted now, as far as a test that was cut off has not left that."""
+    faces, split = data
+    device = device_at_hand()
+    make_repeatable(device)  # as in training
+    Patience(say)(lambda: run.fetch(run.test.name), run.path)
+    # What a test that was cut off has predicted, before anybody saw a score, is as good as new.
+    kept = None if (run.test / REPORT).is_file() else kept_test(run.test, winners, len(split.test))
+    if kept is not None and len(kept.measured) == len(winners):
+        openings = open_test(run, search, again=True)
+        return scored_test(kept.measured, kept.device, faces, split, doing), openings
+    check_weights(winners, backbone, device, doing)
+    openings = open_test(run, search, again=kept is not None)
+    had, keep = [] if kept is None else kept.measured, keeper(run.test, Patience(say))
+    if kept is None:  # cut off from here on, the test is gone on with: this opening stays the only one
+        keep([], "")
+    return run_test(winners, backbone, faces, split, device, cache, doing, had, keep), openings
 
 
 def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache: Path) -> tuple[Faces, Split]:
@@ -124,7 +143,7 @@ def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache:
     return faces, split
 
 
-def open_test(run: RunFolder, search: dict[str, Any], again: bool) -> tuple[list[str], dict[str, list[str]]]:
+def open_test(run: RunFolder, search: dict[str, Any], again: bool) -> Openings:
     """Record that the test split is opened; when this run had opened it before, and when others had.
 
     Args:
@@ -149,7 +168,7 @@ def write_page(
     search: dict[str, Any],
     result: TestResult,
     front: Front | None,
-    openings: tuple[list[str], dict[str, list[str]]],
+    openings: Openings,
     importance: pd.DataFrame,
     doing: Doing,
 ) -> Path:

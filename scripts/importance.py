@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.atomic import write_text
-from core.cache_folder import COPIES_HELP, default_cache
+from core.cache_folder import COPIES_HELP, cache_folder, default_cache
 from core.errors import UserError, run_script
 from core.importance_figure import importance_figures
 from core.importance_table import sentences
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or its URL")
     parser.add_argument("--out", type=Path, metavar="DIR", help="(default: the run; of several, nothing is written)")
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help=COPIES_HELP)
+    parser.add_argument("--cache", type=cache_folder, default=default_cache(), metavar="DIR", help=COPIES_HELP)
     given = parser.parse_args()
     if given.out is not None:
         check_folder(given.out)

@@ -86,9 +86,9 @@ def main() -> None:
 def begin(given: dict[str, Any]) -> None:
     """A new replication, or only its forecast."""
     settings = parse_settings(given.get("set", []))
-    of_a_run = sorted({"name", "storage"} & set(given))
+    of_a_run = sorted({"name", "storage", "trial_timeout"} & set(given))
     if given.get("plan") and of_a_run:
-        raise UserError(f"--plan makes no run, so it takes no --{of_a_run[0]}")
+        raise UserError(f"--plan makes no run, so it takes no --{of_a_run[0].replace('_', '-')}")
     storage = storage_of(given)
     run = None if given.get("plan") else storage.new_run(given.get("name"), "paper")
     check_weights_place(given.get("weights", PaperPlan.weights))

@@ -23,13 +23,12 @@ from typing import Any
 import torch
 
 from core.atomic import new_file, write_text
-from core.cache_folder import COPIES_HELP, default_cache
-from core.device import device_at_hand, make_repeatable
+from core.cache_folder import COPIES_HELP, cache_folder, default_cache
+from core.device import device_at_hand, gpu_errors, make_repeatable
 from core.errors import UserError, printable, run_script
 from core.models import FaceModel
 from core.names import LANDMARKS, Precision
 from core.onnx_file import export_onnx
-from core.patience import first_line
 from core.photo import Photo, drawn_photo, look_at, open_photo, photo_table
 from core.preparation import DRAWN
 from core.run_folder import RunFolder
@@ -51,7 +50,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table of all photos")
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write each photo with its landmarks drawn")
     parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as .onnx, in float32")
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help=COPIES_HELP)
+    parser.add_argument("--cache", type=cache_folder, default=default_cache(), metavar="DIR", help=COPIES_HELP)
     arguments = parser.parse_args()
     if not arguments.images and arguments.export is None:
         raise UserError("nothing to do: name photos, or --export FILE")
@@ -181,13 +180,8 @@ def predicted(model: FaceModel, precision: Precision, photos: Sequence[Path]) ->
     device = device_at_hand()
     make_repeatable(device)
     progress = Counter("predicting")
-    try:
+    with gpu_errors(device, "photos were predicted", "CUDA_VISIBLE_DEVICES= (empty) uses the CPU"):
         return look_at(model.to(device), photos, precision, device, lambda done: progress(done, len(photos)))
-    except RuntimeError as error:
-        if device.type == "cpu":
-            raise
-        reason = first_line(error)
-        raise UserError(f"the GPU fails ({reason}); CUDA_VISIBLE_DEVICES= (empty) uses the CPU") from None
 
 
 def parts_of(place: str) -> tuple[str, str | None, int | None]:

@@ -8,6 +8,7 @@ from core.bootstrap import (
     bootstrap_scores,
     drawing_faces,
     paired_difference,
+    too_few,
     twofold_auc_difference,
     twofold_difference,
 )
@@ -219,3 +220,22 @@ def test_an_interval_over_persons_covers_the_truth_as_often_as_it_says_and_one_o
             covered[told] += low <= 0 <= high
     assert 0.88 <= covered[True] / 200 <= 0.99
     assert covered[False] / 200 <= 0.75
+
+
+@pytest.mark.parametrize(
+    ("women", "men", "each", "with_gender", "short"),
+    [
+        (25, 25, 1, True, ""),
+        (40, 4, 1, True, "4 men only"),
+        (40, 4, 1, False, ""),
+        (12, 12, 1, True, "24 people and 12 women and 12 men only"),
+        (60, 60, 10, True, "12 people and 6 women and 6 men only"),
+        (60, 60, 10, False, "12 people only"),
+    ],
+)
+def test_too_few_people_or_of_either_gender_are_told(women, men, each, with_gender, short) -> None:
+    gender = np.repeat([0, 1], [women, men])
+    truth = Truth(gender, truth_of(gender).landmarks, np.arange(women + men) // each)
+    told = too_few(truth, with_gender)
+    assert told.partition("; ")[0] == short
+    assert bool(told) == bool(short)

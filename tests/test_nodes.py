@@ -11,7 +11,8 @@ from core.errors import UserError
 from core.mirror import Mirror
 from core.urls import below
 from tune import nodes
-from tune.nodes import _answer, look, own_code, wait_for_nodes
+from tune.machine import Workers
+from tune.nodes import _answer, can_train, look, own_code, wait_for_nodes
 
 
 def test_a_node_that_sees_the_marker_has_no_problem_and_leaves_nothing(tmp_path: Path) -> None:
@@ -41,6 +42,22 @@ def test_a_node_that_does_not_see_what_is_under_a_url_or_cannot_write_there_says
     assert problem
     assert "does not see" not in problem
     assert "no file system" in look(str(tmp_path / "node"), "nonsense://bucket/run", ".seen-1")["problem"]
+
+
+@pytest.mark.parametrize(
+    ("there", "can"),
+    [
+        ([], False),
+        ([(True, {"CPU": 8.0})], False),  # the head, without a GPU
+        ([(True, {"CPU": 8.0}), (True, {"CPU": 8.0, "GPU": 1.0})], True),
+        ([(True, {"CPU": 8.0}), (False, {"CPU": 8.0, "GPU": 1.0})], False),
+        ([(True, {"CPU": 2.0, "GPU": 1.0})], False),
+    ],
+)
+def test_whether_a_node_is_there_on_which_a_worker_fits(monkeypatch: pytest.MonkeyPatch, there, can) -> None:
+    found = [{"Alive": alive, "Resources": has} for alive, has in there]
+    monkeypatch.setattr("tune.nodes.ray.nodes", lambda: found)
+    assert can_train(Workers(4, 4, 1.0)) is can
 
 
 def test_a_changed_line_changes_the_digest_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

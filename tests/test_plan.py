@@ -19,6 +19,12 @@ def test_a_grid_is_gone_through_whole_and_never_stopped_early():
     assert (plan.sampler, plan.trials, plan.cells(), plan.grace) == (Sampler.GRID, 15, 5, 7)
 
 
+@pytest.mark.parametrize("option", [{"grace": 2}, {"reduction": 4.0}])
+def test_a_grid_takes_no_option_of_early_stopping(option):
+    with pytest.raises(UserError, match=f"--{next(iter(option))} .: no trial of a grid is stopped early"):
+        grid(**option)
+
+
 def test_cells_of_one_replicate_share_their_seed_with_its_retraining():
     plan = grid(replicates=2)
     first, second = [plan.trial_seed(n) for n in range(5)], [plan.trial_seed(n) for n in range(5, 10)]

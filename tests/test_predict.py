@@ -146,7 +146,10 @@ def test_a_gpu_that_fails_is_one_line_and_an_export_needs_none(
     monkeypatch.setattr("scripts.predict.look_at", lambda *_: failing())
     monkeypatch.setattr("core.models.FaceModel.to", lambda self, *_: self)
     assert predicted(load_model_of(sure_run), Precision.FP32, []) == []
-    with pytest.raises(UserError, match=r"the GPU fails \(CUDA out of memory\. Tried to allocate 1 GB\.\); CUDA_VIS"):
+    with pytest.raises(
+        UserError,
+        match=r"the GPU failed while photos were predicted \(CUDA out of memory\. Tried to allocate 1 GB\.\); CUDA_VIS",
+    ):
         predicted(load_model_of(sure_run), Precision.FP32, photos)
 
 

@@ -57,7 +57,7 @@ def test_a_trial_lost_before_it_began_stays_open_a_few_times(recorder):
     recorder.on_trial_error(0, [], trial)
     assert recorder.ledger.entries[0].status is Status.FAILED
     assert recorder.study.ended() == {
-        0: ("failed", "its worker process died each time it was tried, as for want of memory")
+        0: ("failed", "its worker process died each time it was tried, as for want of memory or with its node")
     }
 
 
@@ -208,7 +208,10 @@ def test_a_worker_that_died_within_the_timeout_did_not_hang(recorder, monkeypatc
     recorder.on_trial_recover(0, [], trial)
     assert trial.max_failures == 3
     recorder.on_trial_error(0, [], trial)
-    assert recorder.ledger.entries[0].reason == "its worker process died each time it was tried, as for want of memory"
+    assert (
+        recorder.ledger.entries[0].reason
+        == "its worker process died each time it was tried, as for want of memory or with its node"
+    )
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -109,6 +110,10 @@ def test_a_checkpoint_for_which_there_is_no_room_takes_none(weights, activations
     monkeypatch.setattr("core.retraining.torch.save", None)
     run.checkpoint()
     assert not (tmp_path / "checkpoint.pt").exists()
+    assert re.fullmatch(r"no checkpoint of \d+\.\d GB is kept: the disk has no room for it", run.unsaved)
+    monkeypatch.undo()
+    run.checkpoint()
+    assert run.unsaved == ""
 
 
 def test_a_checkpoint_of_another_winner_is_not_used(weights, activations, tmp_path, monkeypatch):

@@ -26,6 +26,12 @@ def test_a_name_is_taken_wherever_its_run_was_begun(place, tmp_path):
     assert other.new_run(None, "a").path.name == "a-2"
 
 
+def test_a_folder_that_is_no_run_is_not_offered_to_go_on_with(tmp_path):
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"/a exists and is no run; choose another --name$"):
+        Storage(str(tmp_path / "runs"), tmp_path / "cache").new_run("a", "x")
+
+
 def test_a_name_stays_taken_where_its_run_was_begun_though_nothing_is_left_under_the_url(place, tmp_path):
     storage, run = begun(place, tmp_path / "one")
     with storage.held(run, print):

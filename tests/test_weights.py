@@ -35,6 +35,14 @@ def test_safetensors_and_pth_of_the_same_tensors_have_the_same_digest(weights, t
     assert weights_from_file(tmp_path / "a.safetensors").digest == weights_from_file(tmp_path / "a.pth").digest
 
 
+def test_tensors_that_were_saved_as_parameters_are_as_good(weights, tmp_path):
+    torch.save({name: torch.nn.Parameter(tensor) for name, tensor in weights.tensors.items()}, tmp_path / "a.pth")
+    torch.save(dict(weights.tensors), tmp_path / "b.pth")
+    found = weights_from_file(tmp_path / "a.pth")
+    assert found.digest == weights_from_file(tmp_path / "b.pth").digest
+    assert not any(tensor.requires_grad for tensor in found.tensors.values())
+
+
 def test_a_missing_layer_is_named(weights, tmp_path):
     save_file({n: t for n, t in weights.tensors.items() if n != "features.17.weight"}, tmp_path / "a.safetensors")
     with pytest.raises(UserError, match=r"no tensor 'features\.17\.weight'"):

@@ -13,12 +13,13 @@ import torch
 from ray._private import ray_constants
 from ray._private.services import find_bootstrap_address
 
+from core.cores import cores
 from core.device import best_precision, trouble_with_gpus
 from core.errors import UserError
 from core.names import Precision
 from core.patience import Say, unheard
 from tune.machine import Machine, Node, read_growth
-from tune.nodes import wait_for_nodes
+from tune.nodes import living_nodes, wait_for_nodes
 
 LOCAL, AUTO = "local", "auto"
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # JSON, for all its name
@@ -54,7 +55,7 @@ def start_ray(address: str | None, say: Say = unheard) -> Machine:
         _start_private_ray(options, usable_gpus(say))
     else:
         say(f"joining the Ray cluster at {address}")
-        torch.set_num_threads(os.cpu_count() or 1)  # Ray's launcher tells every shell to use one
+        torch.set_num_threads(cores())  # Ray's launcher tells every shell to use one
         _join_cluster(address, options)
         growing = read_growth(BOOTSTRAP)
         if growing is not None:
@@ -64,9 +65,7 @@ def start_ray(address: str | None, say: Say = unheard) -> Machine:
 
 
 def _now(cluster: bool = True) -> Machine:
-    living = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    found = [Node(int(has.get("CPU", 0)), float(has.get("GPU", 0))) for has in living]
-    return Machine(tuple(node for node in found if node.cores) or (Node(1, 0.0),), cluster)
+    return Machine(tuple(node for node in living_nodes() if node.cores) or (Node(1, 0.0),), cluster)
 
 
 def find_address(given: str | None, say: Say) -> str | None:
@@ -116,7 +115,7 @@ def _start_private_ray(options: dict[str, Any], gpus: int) -> None:
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     ray.init(
         address="local",  # not any cluster that Ray finds on this machine
-        num_cpus=os.cpu_count() or 1,
+        num_cpus=cores(),
         num_gpus=gpus,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,

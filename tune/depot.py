@@ -1,5 +1,6 @@
 """Files of the driver's machine, for nodes that do not have them: each node fetches a file once and keeps it."""
 
+import errno
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.atomic import reserve
 from core.cache_folder import default_cache
-from core.patience import AwayError
+from core.patience import AwayError, first_line
 
+NOT_LOST, AGAIN = "nothing that ended is lost", "--resume the run"
 CHUNK = 32 * 2**20  # bytes; what the object stores of both machines hold at a time
 
 
@@ -43,7 +45,7 @@ class Depot:
     """
 
     def __init__(self, files: list[Path], cache: Path, everywhere: Path | None) -> None:
-        self.names = {str(path): path.relative_to(cache).as_posix() for path in files}
+        self.names = {str(path): path.resolve().relative_to(cache.resolve()).as_posix() for path in files}
         self.everywhere = everywhere
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": here}
@@ -53,8 +55,8 @@ class Depot:
         """The file on this node: where the driver has it, if that is the same or a shared disk, else fetched.
 
         Raises:
-            AwayError: this node cannot keep it. That is no fault of the trials, of which a node that fails at once
-                would otherwise use up one after the other.
+            AwayError: this node cannot keep it, or nobody hands it out any more. That is no fault of the trials, of
+                which a node that fails at once would otherwise use up one after the other.
         """
         if path.is_file():
             return path
@@ -66,9 +68,12 @@ class Depot:
                 if not target.is_file():
                     self._fetch(name, target)
         except OSError as error:
+            room = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
             reason = f"cannot be kept on node {socket.gethostname()} ({error.strerror or error})"
-            way_on = "nothing that ended is lost: make room there, or leave that node out, and --resume the run"
-            raise AwayError(f"{target}: {reason}; {way_on}") from None
+            raise AwayError(f"{target}: {reason}; {NOT_LOST}: {room}, or leave that node out, and {AGAIN}") from None
+        except ray.exceptions.RayError as error:
+            reason = f"cannot be fetched from the driver's machine ({first_line(error)})"
+            raise AwayError(f"{target}: {reason}; {NOT_LOST}: {AGAIN}") from None
         return target
 
     def _fetch(self, name: str, target: Path) -> None:

@@ -2,13 +2,16 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import ray
 from ray import tune as ray_tune
 from ray.tune.error import TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from core.errors import UserError
+from core.weights import Weights
 from tune.machine import Workers
 from tune.recorder import RetrainRecorder
 from tune.trainable import RaceTrial, RetrainTrial, SearchTrial, Workload
@@ -77,6 +80,7 @@ def _fit(
     stopper: Any,
 ) -> None:
     resources = {"cpu": workers.threads, "gpu": workers.gpus}
+    workload = replace(workload, weights=stored(workload.weights))
     bound = ray_tune.with_resources(ray_tune.with_parameters(trainable, workload=workload), resources)
     # Ray's own records of the experiment go where they vanish: everything that lasts is in the run's folder.
     with tempfile.TemporaryDirectory(prefix="tandem-ray-", ignore_cleanup_errors=True) as scratch:
@@ -94,6 +98,20 @@ def _fit(
             ray_tune.Tuner(bound, param_space=param_space, tune_config=tune_config, run_config=run_config).fit()
         except TuneError as error:
             raise _own(error) from None
+
+
+_STORED: dict[tuple[int, str, str], tuple[Weights, Any]] = {}
+
+
+def stored(weights: Weights) -> Any:
+    """Where Ray keeps weights, which are put there once for all searches and retrainings of this process: Ray lets go
+    of nothing that a trainable was bound to before its driver ends, and weights may be half a gigabyte.
+    """
+    context = ray.get_runtime_context()
+    key = id(weights), context.get_node_id(), context.get_job_id()  # a Ray that is gone has taken its store with it
+    if key not in _STORED:
+        _STORED[key] = weights, ray.put(weights)  # they are held, so that no others get their id
+    return _STORED[key][1]
 
 
 def _own(error: BaseException) -> BaseException:

@@ -42,7 +42,7 @@ def _measure(workload: Workload, parameters: dict[str, Any]) -> float:
     train, validation = bench.examples(config)
     share = 1.0 if config.model.frozen_blocks == 5 else min(1.0, MEASURED_FACES / len(train))
     parts = (_first(train, share), _first(validation, share))
-    session = Session(config, *parts, workload.weights, 0, bench.device, epochs=workload.epochs)
+    session = Session(config, *parts, bench.weights, 0, bench.device, epochs=workload.epochs)
     session.run_epoch()  # the first pays for what later ones find ready
     return statistics.median(session.run_epoch()["seconds_per_epoch"] for _ in range(MEASURED_EPOCHS)) / share
 

@@ -55,7 +55,7 @@ def train_jobs(work: Work, jobs: list[dict[str, Any]], plan: Plan, run: RunFolde
     patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
     patience(run.publish, run.path)  # before workers look for what they left there
     board = Board(run, plan.search_space())
-    recorder = RetrainRecorder(board, Silence(work.timeout))
+    recorder = RetrainRecorder(board, Silence(work.timeout), say)
     title = f"{work.title} {len(jobs)} model{'s' if len(jobs) > 1 else ''}"
     start, total = time.monotonic(), len(jobs) * work.epochs
     with (

@@ -1,6 +1,5 @@
 """What there is to train on, node by node, and how many workers share it."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,7 @@ class Node:
         fitting = self.cores // threads
         if gpus == 0:
             return fitting
-        whole = int(self.gpus / gpus + 1e-9) if gpus >= 1 else int(self.gpus) * sharing(gpus)
-        return min(fitting, whole)
+        return min(fitting, int(self.gpus) * sharing(gpus))
 
 
 def sharing(gpus: float) -> int:
@@ -83,8 +81,10 @@ def plan_workers(count: int | None, gpus_per_trial: float | None, machine: Machi
     """
     cores, gpus = machine.cores, machine.gpus
     per_trial = (1.0 if gpus else 0.0) if gpus_per_trial is None else gpus_per_trial
-    if not 0 <= per_trial < math.inf:
-        raise UserError(f"--gpus-per-trial must be a number from 0, got {per_trial:g}")
+    if not 0 <= per_trial <= 1:
+        raise UserError(
+            f"--gpus-per-trial must be a number from 0 to 1, as a trial trains on one GPU, got {per_trial:g}"
+        )
     most = machine.room(1, per_trial)
     if not most:
         found = ", ".join(f"{node.gpus:g}" for node in machine.nodes)

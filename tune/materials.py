@@ -11,6 +11,7 @@ import torch
 
 from core.augmentation import Augmentation
 from core.config import Config, config_from_flat
+from core.crop import faces_cut_off
 from core.device import best_precision, device_at_hand
 from core.errors import UserError
 from core.folds import fold_faces
@@ -85,6 +86,12 @@ class Materials:
         self.split = split_faces(self.faces.gender, self.faces.identity, fixed.data.split_seed)
         if not self.faces.identity_known:
             say(f"note: {plan.data} has no identity file, so images of one person may be in several parts of the split")
+        outside = faces_cut_off(self.faces.landmarks)
+        if outside:
+            say(
+                f"note: {outside} of {len(self.faces)} faces have a landmark outside the crop, where no model sees it "
+                "(it is the middle of the image, seven eighths of the shorter side)"
+            )
         self.weights = self._weights(place.cache, say)
         self.augmentations = self._augmentations()
         self.inputs: dict[int, Inputs] = prepare_inputs(

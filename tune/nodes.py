@@ -20,6 +20,7 @@ import tune
 from core.errors import UserError
 from core.mirror import Mirror
 from core.run_folder import RunFolder
+from tune.machine import Node, Workers
 
 LOOK_SECONDS = 120.0
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy")
@@ -134,6 +135,17 @@ def own_code() -> str:
 def _name(node: dict[str, Any]) -> str:
     host, address = node.get("NodeManagerHostname", ""), node["NodeManagerAddress"]
     return address if host in ("", address) else f"{host} ({address})"
+
+
+def can_train(workers: Workers) -> bool:
+    """Whether a node of the cluster is there just now on which such a worker fits."""
+    return any(node.room(workers.threads, workers.gpus) for node in living_nodes())
+
+
+def living_nodes() -> list[Node]:
+    """What each node has that is there just now."""
+    living = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(int(has.get("CPU", 0)), float(has.get("GPU", 0))) for has in living]
 
 
 REPEAT_SECONDS = 15.0  # between two lines that say the same

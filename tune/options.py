@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.cache_folder import CACHE_HELP, RUNS, default_cache
+from core.cache_folder import CACHE_HELP, RUNS, cache_folder, default_cache
 from core.config import KEYS
 from core.errors import UserError
 from core.names import Precision
@@ -54,7 +54,7 @@ def add_place_options(group: Group, default_name: str) -> None:
         metavar="PLACE",
         help=f"of runs: a folder that all nodes share, or a URL, as s3:// (default: {RUNS})",
     )
-    group.add_argument("--cache", type=Path, metavar="DIR", help=f"{CACHE_HELP}; on every node of a cluster")
+    group.add_argument("--cache", type=cache_folder, metavar="DIR", help=f"{CACHE_HELP}; on every node of a cluster")
     group.add_argument("--workers", type=int, help="trials at once (default: one a GPU, else one for 4 cores)")
     group.add_argument(
         "--gpus-per-trial",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from core.curves import operating_area99
 from core.device import make_repeatable
 from core.final_test import TestResult, predictions_table, run_test, scored_test, scores_table
 from core.gallery import write_figures
-from core.kept_test import keep_test, kept_test
+from core.kept_test import keeper, kept_test
 from core.metrics import distance_pct
 from core.names import AREA99, Architecture, LossWeighting
 from core.openings import opened_dates, opened_elsewhere, record_opening
@@ -74,7 +73,7 @@ def _tested(
     first, winners = protocol.first, [result.winner for result in results]
     Patience(say)(lambda: run.fetch(run.test.name), run.path)  # of which another machine may have kept the predictions
     kept = kept_test(run.test, winners, len(first.split.test))
-    if kept is not None:
+    if kept is not None and len(kept.measured) == len(winners):
         return scored_test(kept.measured, kept.device, first.faces, first.split, Counter)
     backbone = read_backbone(results[0].run)
     make_repeatable(first.device)
@@ -82,11 +81,13 @@ def _tested(
     say("testing the four models")
     for name, dates in opened_elsewhere(run, search).items():
         say(f"note: the same test faces have been opened by run {name} on {', '.join(dates)}")
-    for date in record_opening(run):
-        say(f"note: the test split of this run has been opened before: {date}")
-    tested = run_test(winners, backbone, first.faces, first.split, first.device, cache, Counter)
-    Patience(say)(partial(keep_test, run.test, tested), run.test)
-    return tested
+    if kept is None:
+        for date in record_opening(run):
+            say(f"note: the test split of this run has been opened before: {date}")
+    had, keep = [] if kept is None else kept.measured, keeper(run.test, Patience(say))
+    if kept is None:  # cut off from here on, the test is gone on with: this opening stays the only one
+        keep([], "")
+    return run_test(winners, backbone, first.faces, first.split, first.device, cache, Counter, had, keep)
 
 
 def _tables(protocol: Protocol, results: Sequence[StepResult], tested: TestResult) -> dict[int, pd.DataFrame]:

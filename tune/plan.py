@@ -211,8 +211,9 @@ class Plan:
 
 def grid_options(space: Space, options: Mapping[str, Any]) -> dict[str, Any]:
     """``options`` of a plan completed for a grid: every cell, as often as asked, none of them stopped early."""
-    if "reduction" in options:
-        raise UserError(f"--reduction {options['reduction']:g}: no trial of a grid is stopped early")
+    for option in ("grace", "reduction"):
+        if option in options:
+            raise UserError(f"--{option} {options[option]:g}: no trial of a grid is stopped early")
     trials = len(grid_of(space)) * options.get("replicates", Plan.replicates)
     return {"sampler": Sampler.GRID, "trials": trials, "grace": options.get("epochs", Plan.epochs), **options}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ray.tune import Callback, Stopper
 
+from core.errors import UserError
 from core.pareto import Point, goals_of
 from core.patience import AwayError, Say, unheard
 from tune.board import Board
@@ -16,6 +17,7 @@ from tune.study import Study
 
 RUNNING = "RUNNING"  # Ray's word for a trial that has a worker
 AWAY = "away"  # in a worker's result: storage took nothing for too long, and what the user is told
+NOTE = "note"  # in a worker's result: what the user should hear of a retraining
 LOSSES = 3  # times that a trial may be lost before it began
 
 
@@ -39,8 +41,12 @@ class Recorder(Callback):
         self.epochs = epochs
         self.failures = 0
         """Trials that failed since this search was started or resumed."""
+        self.last_failure = ""
+        """Why the last of them did."""
         self.lost: dict[int, int] = {}
         """How often each trial was lost before it began."""
+        self.unwritten: UserError | None = None
+        """Why an end could not be written down."""
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker took the trial; also after it was lost with its worker, and starts over."""
@@ -71,10 +77,8 @@ class Recorder(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial trained all its epochs, failed by itself, or was stopped."""
         entry = self._entry(trial)
-        if entry.reason:
-            self.end(entry, Status.FAILED)
-        else:
-            self.end(entry, Status.FINISHED if len(entry.curve) >= self.epochs else Status.STOPPED)
+        whole = len(entry.curve) >= self.epochs
+        self._end(entry, Status.FAILED if entry.reason else Status.FINISHED if whole else Status.STOPPED)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its worker died more often than is allowed, or before the trial began: then it is tried again later."""
@@ -83,7 +87,7 @@ class Recorder(Callback):
             self.lost[entry.number] = self.lost.get(entry.number, 0) + 1
             return
         entry.reason = self.silence.reason(entry.number) or _reason(trial)
-        self.end(entry, Status.FAILED)
+        self._end(entry, Status.FAILED)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its worker died, and it will start over."""
@@ -91,8 +95,21 @@ class Recorder(Callback):
             self.silence.last_try(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Ray has dealt with what came, or nothing came for a moment."""
+        """Ray has dealt with what came, or nothing came for a moment.
+
+        Raises:
+            AwayError: the end of a trial could not be written down.
+        """
+        if self.unwritten is not None:
+            raise self.unwritten
         self.silence.look({trial.config["number"]: trial for trial in trials if trial.status == RUNNING})
+
+    def _end(self, entry: Entry, status: Status) -> None:
+        """:meth:`end` where Ray takes whatever is raised for a failure of the trial, and would train it again."""
+        try:
+            self.end(entry, status)
+        except UserError as error:
+            self.unwritten = error
 
     def _entry(self, trial: Any) -> Entry:
         """The trial's entry; Ray may speak of a trial before it says that it started."""
@@ -104,7 +121,9 @@ class Recorder(Callback):
         if entry.status in ENDED:
             return
         entry.status = status
-        self.failures += status is Status.FAILED
+        if status is Status.FAILED:
+            self.failures += 1
+            self.last_failure = f"trial {entry.number}, {entry.reason}"
         best = entry.best(self.ledger.objective)
         cost: float | Point | None = None
         costs: list[float] = []
@@ -145,7 +164,10 @@ class FailureLimit(Stopper):
 class RetrainRecorder(Callback):
     """Epochs of the winners, for progress, TensorBoard and the reasons of failures."""
 
-    def __init__(self, board: Board, silence: Silence | None = None) -> None:
+    def __init__(self, board: Board, silence: Silence | None = None, say: Say = unheard) -> None:
+        self.say = say
+        self.heard: set[tuple[str, str]] = set()
+        """Notes that were passed on."""
         self.board = board
         self.silence = silence or Silence(None)
         self.curves: dict[str, list[dict[str, Any]]] = {}
@@ -172,6 +194,9 @@ class RetrainRecorder(Callback):
         if "failure" in result:
             self.failures[place] = result["failure"]
             return
+        if (note := result.pop(NOTE, "")) and (place, note) not in self.heard:
+            self.heard.add((place, note))
+            self.say(f"note: {place}: {note}")
         before = [row for row in self.curves.get(place, []) if row["epoch"] < result["epoch"]]
         self.curves[place] = [*before, result]
         self.board.winner_epoch(trial.config["job"]["folder"], self.curves[place])
@@ -213,7 +238,7 @@ def _reason(trial: Any) -> str:
     raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception)): *(.*)$", text, re.MULTILINE)
     starting = "creation task" in text
     if not raised or ("The actor died" in text and not starting):
-        return "its worker process died each time it was tried, as for want of memory"
+        return "its worker process died each time it was tried, as for want of memory or with its node"
     name, words = raised[-1]  # the last of a chain
     return f"{'its worker could not start: ' if starting else ''}{name}: {words}"[:200]
 

@@ -23,6 +23,7 @@ from tune.materials import Materials
 from tune.outpost import outpost_of
 from tune.plan import Plan
 from tune.search import workload_of
+from tune.study import Sampler
 from tune.verdict import chances_by_label
 from tune.winners import CHANCE, FRONT_CHANCE, Candidate, choose, ranked, winners_table
 
@@ -52,7 +53,8 @@ def retrain(
     if not candidates:
         reasons = [entry.reason for entry in ledger.entries.values() if entry.reason]
         why = f" (the last one: {reasons[-1]})" if reasons else ""
-        raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain{why}")
+        way_on = "begin another run" if plan.sampler is Sampler.GRID else f"{run.again} --trials N has more of them"
+        raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain{why}; {way_on}")
     patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
     patience(lambda: run.fetch(WINNERS), run.path)
     jobs = [_job(plan, run, materials, candidate, k) for k in range(plan.retrain_seeds) for candidate in candidates]

@@ -19,6 +19,7 @@ from tune.head_start import HeadStart, read_head_start
 from tune.interrupt import Interrupt
 from tune.ledger import ENDED, Ledger, Status
 from tune.materials import Materials
+from tune.nodes import can_train
 from tune.outpost import outpost_of
 from tune.pareto_asha import ParetoAsha
 from tune.plan import Plan
@@ -30,7 +31,7 @@ from tune.study import Sampler, Study
 from tune.trainable import Workload
 
 ROUNDS = 5
-TIME_IS_UP, ENOUGH = "time budget", "--trials was reached"
+TIME_IS_UP, ENOUGH, LOST = "time budget", "--trials was reached", "its worker was lost"
 USED_UP = "time_is_up"
 """In ``search.json``: the time budget, in seconds, that has ended the search."""
 
@@ -136,12 +137,14 @@ class Search:
                     self.ledger.write(now=True)
                 interrupt.check()
         if limit.stop_all():
-            reasons = [e.reason for e in self.ledger.entries.values() if e.status is Status.FAILED]
             raise UserError(
                 f"{self.run.path}: {recorder.failures} trials failed, more than --max-failures {limit.most}; "
-                f"the last one: {reasons[-1]}"
+                f"the last one: {recorder.last_failure}; once that is mended, go on with {self.run.again}"
             )
-        self._close(recorder, board, self._cause())
+        cause = self._cause()
+        if cause == LOST:
+            self.say(f"note: {self._left()} of {self.plan.trials} trials are left out: each try lost their workers")
+        self._close(recorder, board, cause)
         if self.plan.prior is not None:
             self.say(self.study.judged().told())
         return self.ledger
@@ -164,7 +167,7 @@ class Search:
         if self._left() <= 0:
             return ENOUGH
         if self._seconds_left() > 0 and not self._time_was_up():
-            return "its worker was lost"
+            return LOST
         ended = {**self.run.read_search(), USED_UP: self.plan.time_budget}
         self.patience(lambda: self.run.write_search(ended), self.run.search)
         return TIME_IS_UP
@@ -215,6 +218,8 @@ class Search:
         if self.past < ended < total and epochs > self.past_epochs:
             left = elapsed / (epochs - self.past_epochs) * ledger.epochs_left(total, self.plan.epochs)
             text += f", about {clock(left)} left"
+        if self.materials.depot is not None and not can_train(self.materials.workers):
+            text += "; waiting for a node that can train"
         text += f"{self.run.trouble}{_best_so_far(ledger)}; {ledger.count(Status.RUNNING)} running, "
         text += f"{ledger.count(Status.STOPPED)} stopped early, {ledger.count(Status.FINISHED)} finished"
         return text + (f", {ledger.count(Status.FAILED)} failed" if ledger.count(Status.FAILED) else "")

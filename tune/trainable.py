@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 import torch
 from ray import tune as ray_tune
 
@@ -23,7 +24,7 @@ from core.weights import Weights
 from tune.depot import Depot
 from tune.machine import sharing
 from tune.outpost import Outpost
-from tune.recorder import AWAY
+from tune.recorder import AWAY, NOTE
 from tune.watchdog import watched
 
 
@@ -32,7 +33,8 @@ class Workload:
     """All that a worker needs besides a trial's parameters; travels once per worker, the big arrays as paths."""
 
     inputs: dict[int, Inputs]
-    weights: Weights
+    weights: "Weights | ray.ObjectRef[Weights]"
+    """Themselves, or where Ray keeps them."""
     settings: dict[str, Any]
     """Flat config that every trial shares."""
     threads: int
@@ -59,6 +61,8 @@ class Bench:
     def __init__(self, workload: Workload) -> None:
         torch.set_num_threads(workload.threads)
         self.workload = workload
+        given = workload.weights
+        self.weights: Weights = ray.get(given) if isinstance(given, ray.ObjectRef) else given
         self.device = torch.device("cuda" if workload.gpus else "cpu")
         make_repeatable(self.device)
         self.arrays: dict[Path, np.ndarray] = {}
@@ -78,8 +82,8 @@ class Bench:
     def session(self, parameters: dict[str, Any], seed: int, epochs: int) -> Session:
         """A fresh session on train and validation, for so many epochs."""
         config = config_from_flat({**self.workload.settings, **parameters})
-        examples, weights = self.examples(config), self.workload.weights
-        return Session(config, *examples, weights, seed, self.device, sharing(self.workload.gpus), epochs)
+        gpu_share = sharing(self.workload.gpus)
+        return Session(config, *self.examples(config), self.weights, seed, self.device, gpu_share, epochs)
 
     def trial(self, parameters: dict[str, Any], seed: int) -> Session | FoldedSession:
         """A fresh session of a trial, on every fold where trials are cross-validated."""
@@ -88,8 +92,8 @@ class Bench:
         config = config_from_flat({**self.workload.settings, **parameters})
         blocks, augmentation = inputs_of(config)
         folds = self.workload.inputs[blocks].fold_examples(augmentation, self._opened)
-        weights, epochs = self.workload.weights, self.workload.epochs
-        return FoldedSession(config, folds, weights, seed, self.device, epochs, sharing(self.workload.gpus))
+        epochs, gpu_share = self.workload.epochs, sharing(self.workload.gpus)
+        return FoldedSession(config, folds, self.weights, seed, self.device, epochs, gpu_share)
 
 
 def inputs_of(config: Config) -> tuple[int, Augmentation | None]:
@@ -222,4 +226,4 @@ class RetrainTrial(ray_tune.Trainable):
         self.retraining.saving_seconds += self.outpost.send()
         if self.retraining.done:
             self.outpost.clear()
-        return {**metrics, "done": self.retraining.done}
+        return {**metrics, NOTE: self.retraining.unsaved, "done": self.retraining.done}

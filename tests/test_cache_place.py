@@ -1,0 +1,92 @@
+"""The cache folder is one place, whatever it is called and wherever a process stands."""
+
+import argparse
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import ray
+
+from core.cache_folder import default_cache
+from core.patience import AwayError
+from tune import depot, engine
+from tune.depot import Depot
+from tune.options import add_place_options
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """Ray's names that a depot needs, without a Ray."""
+    context = SimpleNamespace(get_node_id=lambda: "a" * 56, get_job_id=lambda: "01000000")
+    shelf = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda files: files))
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(ray, "remote", lambda _: shelf)
+    monkeypatch.setattr(depot, "NodeAffinitySchedulingStrategy", lambda *_, **__: None)
+    return context
+
+
+def mapped(cache: Path) -> Path:
+    """A file of the cache by the name that numpy has for it."""
+    folder = cache / "faces-1"
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", np.zeros(3))
+    return Path(np.load(folder / "images.npy", mmap_mode="r").filename)
+
+
+def test_an_option_of_a_relative_folder_is_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    add_place_options(parser, "x")
+    assert parser.parse_args(["--cache", "data/cache"]).cache == tmp_path.resolve() / "data" / "cache"
+
+
+def test_links_on_the_way_to_the_default_are_followed(tmp_path, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "home").symlink_to(tmp_path / "scratch")
+    monkeypatch.setenv("TANDEM_CACHE", str(tmp_path / "home" / "tandem"))
+    assert default_cache() == tmp_path.resolve() / "scratch" / "tandem"
+
+
+@pytest.mark.parametrize("way", ["plain", "relative", "link"])
+def test_a_depot_knows_its_files_however_the_cache_is_named(tmp_path, monkeypatch, no_ray, way):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path)
+    cache = {"plain": tmp_path / "real", "relative": Path("real"), "link": tmp_path / "link"}[way]
+    path = mapped(cache)
+    found = Depot([path], cache, None)
+    assert found.names == {str(path): "faces-1/images.npy"}
+    assert found.local(path) == path
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied"), "Permission denied.*: mend that, or leave that node out"),
+        (OSError(28, "No space left on device"), "No space left.*: make room there"),
+        (ray.exceptions.RayActorError(), "cannot be fetched from the driver's machine .*--resume the run"),
+    ],
+)
+def test_no_trial_is_to_blame_for_a_file_that_does_not_come(tmp_path, monkeypatch, no_ray, error, words):
+    found = Depot([mapped(tmp_path / "cache")], tmp_path / "cache", tmp_path / "node")
+    [name] = found.names
+    Path(name).unlink()
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(found, "_fetch", fails)
+    with pytest.raises(AwayError, match=words):
+        found.local(Path(name))
+
+
+def test_weights_are_put_into_rays_store_once_for_each_ray(monkeypatch, no_ray):
+    put = []
+    monkeypatch.setattr(engine, "_STORED", {})
+    monkeypatch.setattr(ray, "put", lambda value: put.append(value) or f"place {len(put)}")
+    first, second = object(), object()
+    assert [engine.stored(one) for one in (first, first, second, first)] == ["place 1", "place 1", "place 2", "place 1"]
+    no_ray.get_node_id = lambda: "b" * 56  # another Ray, whose store is empty
+    assert engine.stored(first) == "place 3"
+    assert put == [first, second, first]
