@@ -60,10 +60,11 @@ class Trained:
     ],
 )
 def test_an_epoch_of_a_whole_network_is_scaled_up_from_60_faces(monkeypatch, blocks, faces, measured, seconds):
-    bench = SimpleNamespace(examples=lambda _: tuple(map(part_of, faces)), device=torch.device("cpu"))
+    given = {"weights": None, "device": torch.device("cpu")}
+    bench = SimpleNamespace(examples=lambda _: tuple(map(part_of, faces)), **given)
     monkeypatch.setattr(estimate, "Bench", lambda _: bench)
     monkeypatch.setattr(estimate, "Session", Trained)
-    workload = SimpleNamespace(settings={"frozen_blocks": blocks, "lr": 1e-3}, weights=None, epochs=7)
+    workload = SimpleNamespace(settings={"frozen_blocks": blocks, "lr": 1e-3}, epochs=7)
     assert _measure(workload, {"lr": 1e-4}) == pytest.approx(seconds)
     made = Trained.made
     assert (made.sizes, made.epochs, made.took) == (measured, 7, [])

@@ -131,7 +131,7 @@ def test_a_disk_that_is_full_from_the_start_is_one_line_and_leaves_nothing(tmp_p
         assert [path.name for path in disk.iterdir()] == ["filler"]
 
 
-HANGS_AFTER = 25
+HANGS_AFTER = 12
 """Seconds that no epoch takes, however busy the machine; of each of two trials they pass twice."""
 HUNG = f"no epoch within --trial-timeout ({HANGS_AFTER} s), twice"
 FAULTS = {
