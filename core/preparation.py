@@ -36,10 +36,9 @@ def load_faces(data: str, drawn_faces: int, drawn_seed: int, cache: Path, report
     Raises:
         UserError: no such folder, or not one of CelebA's.
     """
+    check_data_place(data)
     if data == DRAWN:
         return load_drawn_faces(drawn_faces, drawn_seed, cache, report("drawing faces"))
-    if not Path(data).is_dir():
-        raise UserError(f"--data {data}: must be a folder with CelebA's annotation files, there is none")
     return load_celeba_faces(Path(data), cache, report("decoding faces"))
 
 
@@ -47,6 +46,12 @@ def told_source(plan: Mapping[str, Any]) -> str:
     """Where the faces of a recorded plan come from, in words."""
     data = str(plan.get("data", DRAWN))  # without it a plan draws its faces
     return "drawn faces" if data == DRAWN else f"faces of {Path(data).absolute().name}"
+
+
+def check_data_place(data: str) -> None:
+    """Raise a UserError if the user asked for a folder of faces that is not there."""
+    if data != DRAWN and not Path(data).is_dir():
+        raise UserError(f"--data {data}: must be a folder with CelebA's annotation files, there is none")
 
 
 def check_weights_place(weights: str) -> None:

@@ -144,6 +144,7 @@ def test_the_forecast_lists_every_run_with_what_it_takes_and_leaves_nothing(tmp_
         (["--set", "d_k=64"], "--set d_k: this is what the paper varies"),
         (["--set", "depth=3"], "unknown setting 'depth'"),
         (["--weights", "nowhere.pth"], "nowhere.pth: no such weights file"),
+        (["--data", "nowhere"], "--data nowhere: must be a folder"),
         (["--resume", "nothing"], "no run here"),
         (["--resume", "nothing", "--seeds", "2"], "--seeds cannot change it"),
         (["--plan"], "--plan makes no run, so it takes no --storage"),
@@ -157,11 +158,6 @@ def test_bad_options_are_one_line_and_exit_code_2_before_ray_starts(tmp_path, wo
     monkeypatch.setattr("tune.cluster.start_ray", start)
     done = in_process("paper.py", "--storage", tmp_path, "--cache", tmp_path / "cache", *words)
     assert_refused(done, message, tmp_path)
-
-
-def test_faces_that_are_not_there_are_one_line_and_leave_nothing(tmp_path):
-    words = ["--storage", tmp_path, "--cache", tmp_path / "cache", "--data", "nowhere"]
-    assert_refused(without_ray("paper.py", *words), "--data nowhere: must be a folder", tmp_path)
 
 
 def assert_refused(done, message, folder):

@@ -31,7 +31,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory, weights_file) -> Materia
     plan = Plan(space, Profile.FAST, data=data, weights=str(weights_file), folds=3)
     said = []
     made = Materials(plan, Place(folder / "cache", Workers(1, 1, 0.0)), said.append)
-    assert said == []  # the identity file was read
+    assert not any("identity file" in line for line in said)  # it was read
     return made
 
 

@@ -2,7 +2,7 @@
 
 import errno
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -117,7 +117,9 @@ def test_a_resume_with_fewer_trials_keeps_what_the_others_have_learned_and_says_
 
 def test_too_many_failed_trials_end_a_search_and_those_before_a_resume_do_not_count(run, monkeypatch):
     FailingRay(monkeypatch, whole=0)
-    enough = "3 trials failed, more than --max-failures 2; the last one: RuntimeError: {}"
+    enough = (
+        "3 trials failed, more than --max-failures 2; the last one: trial {0}, RuntimeError: {0}; once that is mended"
+    )
     with pytest.raises(UserError, match=enough.format(2)):
         search(run, trials=8, max_failures=2).go()
     with pytest.raises(UserError, match=enough.format(5)):
@@ -130,8 +132,16 @@ def test_too_many_failed_trials_end_a_search_and_those_before_a_resume_do_not_co
 def test_rays_part_of_a_search_ends_when_the_time_it_was_given_does(monkeypatch):
     made = []
     monkeypatch.setattr(engine.ray_tune, "Tuner", lambda *_, tune_config, **__: made.append(tune_config) or NoTuner())
-    engine.run_search(object(), Workers(2, 1, 0.0), None, None, None, None, 7, 12.5)
+    monkeypatch.setattr(engine, "stored", lambda weights: weights)
+    engine.run_search(Shared(), Workers(2, 1, 0.0), None, None, None, None, 7, 12.5)
     assert (made[0].time_budget_s, made[0].num_samples, made[0].max_concurrent_trials) == (12.5, 7, 2)
+
+
+@dataclass
+class Shared:
+    """What workers share, of which nothing is looked at."""
+
+    weights: None = None
 
 
 class NoTuner:
