@@ -133,7 +133,6 @@ class Inputs:
     validation: Part
     folds: tuple[tuple[Part, Part], ...] = ()
     """Train and validation of each fold, where trials are cross-validated."""
-
     views: Mapping[Augmentation, ViewFile] = field(default_factory=dict)
     """Changed versions of all these faces, of each augmentation that models may ask for."""
 
