@@ -96,7 +96,7 @@ def _faces(result: TestResult) -> dict[str, Any]:
     people = result.truth.people
     unseen = number("_pct", 100 * unseen_share(people))
     counted = {"test_faces": faces, "people": people, "women": faces - men, "men": men, "faces": len(result.images)}
-    return {**counted, "too_few": too_few(result.truth, tests_gender(result)), "unseen_pct": unseen}
+    return {**counted, "too_few": too_few(result.truth, gender_is_tested(result)), "unseen_pct": unseen}
 
 
 def _seeds(result: TestResult) -> str:
@@ -108,7 +108,7 @@ def _seeds(result: TestResult) -> str:
     return f"{count} training seeds" if count > 1 else "one training seed"
 
 
-def tests_gender(result: TestResult) -> bool:
+def gender_is_tested(result: TestResult) -> bool:
     """Whether any model's gender is tested."""
     return any(run.gender_logits is not None for tested in result.tested for run in tested.runs)
 

@@ -33,7 +33,7 @@ from core.names import PARETO
 from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
 from core.patience import Patience, first_line
 from core.preparation import load_faces
-from core.report import number, tests_gender, write_report
+from core.report import number, gender_is_tested, write_report
 from core.run_folder import RunFolder
 from core.splits import Split, read_split
 from core.storage import run_at
@@ -98,7 +98,7 @@ def main() -> None:
             report = write_page(run, search, result, front, openings, importance, doing)
             doing.text = f"tested {len(winners)} model{'s' if len(winners) > 1 else ''}"
     print_scores(table, len(split.test))
-    if short := too_few(result.truth, tests_gender(result)):
+    if short := too_few(result.truth, gender_is_tested(result)):
         print(f"note: {short}")
     print(f"report: {run.url(run.test.name, REPORT) or report}")
 
