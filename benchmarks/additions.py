@@ -14,7 +14,6 @@ what --only asks for, and nothing else, where --record is given too.
 """
 
 import argparse
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from benchmarks.table import Row, text_table
 from core.augmentation import augmentation_of
 from core.cache_folder import default_cache
 from core.config import check_value, config_from_flat
+from core.cores import cores
 from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.metrics import Floats, Integers
@@ -61,7 +61,7 @@ def main() -> None:
         "--at", nargs="+", default=[], metavar="NAME=RATE", help="learning rates that are given instead of found"
     )
     parser.add_argument("--rate-folds", type=int, default=2, metavar="N", help="(default: the first %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--work", type=Path, default=default_cache() / "additions", metavar="DIR")
     parser.add_argument("--record", action="store_true", help="also of --only, once all its processes have ended")
     parser.add_argument("--quick", action="store_true", help="one seed, one rate, 2 folds and 2 epochs; not recorded")

@@ -5,7 +5,6 @@ python -m benchmarks.bare_loop job.json results.json
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import torch
 
 from benchmarks.material import load_material
 from core.config import config_from_flat
+from core.cores import cores
 from core.device import device_at_hand, make_repeatable
 from core.names import Precision
 from core.session import Session
@@ -24,7 +24,7 @@ from core.session import Session
 def main() -> None:
     """Read the job, run it, write every epoch."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     epochs = range(job["epochs"])
     results = [[{**session.run_epoch(), "time": time.time()} for _ in epochs] for session in sessions(job)]
     Path(sys.argv[2]).write_text(json.dumps(results), encoding="utf-8")

@@ -10,7 +10,6 @@ nothing was compared and the program says so. Ends with a table and appends it t
 
 import argparse
 import math
-import os
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ from benchmarks.engine_ways import Timing, Way, timed
 from benchmarks.material import RESULTS, add_material_options
 from benchmarks.record import append_rows
 from benchmarks.table import spread, text_table
+from core.cores import cores
 from core.errors import UserError, run_script
 from tune.progress import Progress, clock
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of each trial (default: 3 with 5 frozen blocks, 2 with 4, else 1)")
     parser.add_argument("--repeats", type=int, default=3, help="of the loop and of Tandem (default: %(default)s)")
     parser.add_argument("--peer-repeats", type=int, default=1, help="of (c) and (d) (default: %(default)s)")
-    parser.add_argument("--loader-processes", type=int, default=min(8, os.cpu_count() or 1), help="of (c) and (d)")
+    parser.add_argument("--loader-processes", type=int, default=min(8, cores()), help="of (c) and (d)")
     parser.add_argument(
         "--quick", action="store_true", help="4 trials, 5 frozen blocks, 20 faces, 1 epoch, once; not recorded"
     )

@@ -1,7 +1,6 @@
 """Drawn faces as a CelebA folder of JPEG files, and the plainest loop that decodes it, to compare with."""
 
 import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.celeba import ATTRIBUTES_FILE, GENDER_ATTRIBUTE, IDENTITY_FILE, IMAGE_FOLDER, LANDMARK_COLUMNS, LANDMARKS_FILE
+from core.cores import cores
 from core.faces import Faces
 from core.names import CROP
 
@@ -79,11 +79,11 @@ def plain_loop(images: Path, count: int) -> NDArray[np.uint8]:
 
 def busy_plain_rate(images: Path, count: int) -> float:
     """Images a second of a plain loop while every core runs one, in processes of their own; the mean over the cores."""
-    cores = os.cpu_count() or 1
+    processes = cores()
     context = multiprocessing.get_context("spawn")
-    start = context.Barrier(cores)
-    with ProcessPoolExecutor(cores, context, initializer=_meet_at, initargs=(start,)) as pool:
-        return statistics.mean(pool.map(_timed_plain_loop, [images] * cores, [count] * cores))
+    start = context.Barrier(processes)
+    with ProcessPoolExecutor(processes, context, initializer=_meet_at, initargs=(start,)) as pool:
+        return statistics.mean(pool.map(_timed_plain_loop, [images] * processes, [count] * processes))
 
 
 def _meet_at(start: Barrier) -> None:

@@ -12,7 +12,6 @@ what the file holds is not trained again. ``benchmarks.ranking`` reads it.
 import argparse
 import csv
 import io
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from benchmarks.process import in_fresh_process
 from core.atomic import append_line, cut_half_line
 from core.cache_folder import default_cache
 from core.config import config_from_flat
+from core.cores import cores
 from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.examples import Examples
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--configs", type=int, default=100, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=10, help="of each (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=5, help="of each (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--out", type=Path, default=SCORES, metavar="FILE", help="(default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="two configurations, two seeds and one epoch")
     given = parser.parse_args()

@@ -10,6 +10,7 @@ from torch import Tensor
 from core.config import Config, config_from_flat
 from core.examples import Examples
 from core.faces import Faces, load_drawn_faces
+from core.final_test import Measured
 from core.kept_test import keep_test
 from core.metrics import Predictions
 from core.names import Architecture
@@ -85,5 +86,5 @@ def small_run(folder: Path) -> Material:
     candidate = Candidate("multitask", Architecture.MULTITASK, 3, SETTINGS)
     winners_table([candidate], {"multitask": [best]}, OBJECTIVE, {"nme_pct": 45.0}, {}).to_csv(run.winners, index=False)
     predicted = Predictions(np.zeros((FACES, 2), np.float32), faces.landmarks)
-    keep_test(run.test, [(read_winners(run)[0], [predicted], 12.5)], "a CPU")
+    keep_test(run.test, [Measured(read_winners(run)[0], [predicted], 12.5, "a CPU")])
     return Material(folder, faces, run, retraining.session)

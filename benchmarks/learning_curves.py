@@ -9,7 +9,6 @@ training, in benchmarks/results/learning_curves.csv. Two hours on 2 cores; what 
 
 import argparse
 import math
-import os
 import statistics
 import tempfile
 import time
@@ -27,6 +26,7 @@ from benchmarks.record import machine
 from core.atomic import write_text
 from core.cache_folder import default_cache
 from core.config import config_from_flat
+from core.cores import cores
 from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.names import RELATIVE_ERROR, Precision
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=50, help="of each (default: %(default)s)")
     parser.add_argument("--paper-seeds", type=int, default=20, help="of the paper's search (default: %(default)s)")
     parser.add_argument("--paper-epochs", type=int, default=10, help="of each of its rows (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--out", type=Path, default=CURVES, metavar="FILE", help="(default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="two configurations and one seed of everything, 2 epochs")
     given = parser.parse_args()

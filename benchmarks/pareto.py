@@ -14,7 +14,6 @@ each search and seed to benchmarks/results/pareto.csv.
 import argparse
 import json
 import math
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from benchmarks.record import append_rows
 from benchmarks.table import Row, text_table
 from core.cache_folder import default_cache
 from core.config import config_from_flat
+from core.cores import cores
 from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import run_script
 from core.metrics import Truth, baseline_scores
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=60, help="epochs of a search (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=Plan.epochs, help="of a trial at most (default: %(default)s)")
     parser.add_argument("--blocks", type=int, default=5, choices=range(1, 6), help="frozen (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument(
         "--quick", action="store_true", help="two random searches of 12 epochs, drawn: 60 faces; not recorded"
     )

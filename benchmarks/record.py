@@ -1,7 +1,6 @@
 """Where measurements go: a CSV file a benchmark, each row with the machine, the versions and the date."""
 
 import datetime
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from core.cores import cores
 from core.device import device_at_hand, device_name
 
 
@@ -18,7 +18,7 @@ def machine() -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "device": device_name(device_at_hand()),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }

@@ -15,6 +15,7 @@ from benchmarks.scale_training import made_up_inputs, made_up_weights, memory_of
 from benchmarks.table import Row, medians, spread
 from core.activations import activations_bytes
 from core.celeba import IMAGE_FOLDER
+from core.cores import cores
 from core.device import best_precision, device_name
 from core.errors import UserError
 from core.faces import Faces, load_celeba_faces, load_drawn_faces
@@ -110,7 +111,7 @@ def turn(count: int, plain: int, marks: Sequence[tuple[float, float]], busy_plai
     """
     (start, start_cpu), (middle, middle_cpu), (end, end_cpu) = marks
     rate, plain_rate = count / (end - middle), plain / (middle - start)
-    rate_a_core = rate / (os.cpu_count() or 1)  # Tandem decodes on all of them
+    rate_a_core = rate / cores()  # Tandem decodes on all of them
     return {
         "prepare_s": end - middle,
         "images_per_s": rate,

@@ -1,6 +1,5 @@
 """Training from faces and from made-up activations, in a process of its own: seconds an epoch and private memory."""
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.process import Peak, private_bytes
 from benchmarks.table import Row, spread
 from core.config import config_from_flat
+from core.cores import cores
 from core.examples import BatchSource, Examples
 from core.names import Precision
 from core.preparation import Inputs, Part
@@ -72,7 +72,7 @@ def memory_of_reading(pickled: bytes) -> Row:
 
 def training(pickled: bytes, epochs: int, precision: str) -> Row:
     """Epochs over all faces, and the private memory of the process that trains; wants one of its own."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     with Peak() as peak:
         seconds = learn(pickled, epochs, precision)
     faces = len(opened(pickled)[0])

@@ -14,7 +14,6 @@ take hours on a CPU: choose.
 
 import argparse
 import itertools
-import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -31,6 +30,7 @@ from benchmarks.step_limits import measured_limits
 from benchmarks.step_row import NOT_MEASURED, measured
 from benchmarks.step_variants import EACH_ALONE, MEANING, PRECISIONS, obstacle, parse_variant
 from benchmarks.table import Row, text_table
+from core.cores import cores
 from core.device import device_at_hand
 from core.errors import UserError, run_script
 from core.names import Architecture, Optimizer
@@ -138,7 +138,7 @@ def recorded(case: Case, effort: Effort, quick: bool) -> Row:
 
 def apart(case: Case, effort: Effort, device: torch.device) -> Row:
     """The measurement of one case, its limits taken just before and its inputs made by then."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     with Progress(lambda: f"{case}: inputs, and what the device reaches"):
         material_for(effort, [case.blocks_read], case.variant.precision)
         limits = measured_limits(device, [case.variant.precision])

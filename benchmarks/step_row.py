@@ -1,6 +1,5 @@
 """One row of the measurement: a model in one form of its training step, timed, and set against what it must do."""
 
-import os
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from benchmarks.step_variants import COMPILED, Change
 from benchmarks.step_work import learned_parameters, optimizer_bytes, products, products_seconds
 from benchmarks.table import Row, spread
 from benchmarks.whole_network import peak_bytes
+from core.cores import cores
 from core.device import device_at_hand, make_repeatable
 from core.prediction import predict
 from tune.progress import Progress
@@ -26,7 +26,7 @@ NOT_MEASURED = "not_measured"
 def measured(case: Case, effort: Effort, limits: Limits) -> Row:
     """The row of a case, in a process of its own so that peak memory is its own."""
     device = device_at_hand()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     make_repeatable(device)  # as a trial does
     step = TrainingStep(built_session(case, effort, device), case.variant)
     try:

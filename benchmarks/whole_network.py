@@ -9,7 +9,6 @@ benchmarks/results/whole_network.csv.
 """
 
 import argparse
-import os
 import resource
 import statistics
 from typing import Any
@@ -20,6 +19,7 @@ from benchmarks.material import RESULTS, add_material_options, load_material
 from benchmarks.process import in_fresh_process
 from benchmarks.record import append_rows
 from core.config import config_from_flat
+from core.cores import cores
 from core.device import device_at_hand, make_repeatable
 from core.errors import run_script
 from core.names import Architecture, Precision
@@ -52,7 +52,7 @@ def measured(given: argparse.Namespace, model: str, precision: str) -> dict[str,
     """Train one model and say what it cost."""
     device = device_at_hand()
     make_repeatable(device)  # as trials
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     material = load_material(given, [], Precision(precision), device)
     train, validation = material.examples(0)
     config = config_from_flat({**PAPER, "architecture": model, "precision": precision, "lr": given.lr})

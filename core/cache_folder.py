@@ -19,6 +19,8 @@ def default_cache() -> Path:
 
 
 def cache_folder(named: str | Path) -> Path:
-    """A cache folder that somebody names, absolute and with its links followed: workers are started in other folders,
-    and numpy names the files that it maps in this way."""
-    return Path(named).expanduser().resolve()
+    """A cache folder that somebody names, absolute, as workers are started in other folders; where its links lead is
+    for each node to say.
+    """
+    home = os.path.expanduser(named)  # noqa: PTH111 - pathlib's raises where there is no such user
+    return Path(os.path.abspath(home))  # noqa: PTH100 - pathlib's follows links

@@ -28,7 +28,11 @@ class GpuError(UserError):
 
 @contextmanager
 def gpu_errors(device: torch.device, doing: str, way_on: str) -> Iterator[None]:
-    """Tell a failure of the GPU in one line: while what was done, and how the user goes on.
+    """Tell a failure of the GPU in one line.
+
+    Args:
+        doing: what was done while it failed.
+        way_on: what the user can do now.
 
     Raises:
         GpuError: torch raised anything on a GPU.

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,11 +34,23 @@ from core.winner import Winner
 
 BOOTSTRAP_SEED = 0
 RESAMPLES = 2000
+KEPT = "what was predicted before is kept: start the test again"
 
 
-Measured = tuple[Winner, list[Predictions], float]
-"""A winner, its predictions for the test faces (one a seed), and the milliseconds that it takes for a face."""
-Keep = Callable[[Sequence[Measured], str], None]
+class Measured(NamedTuple):
+    """What it took a device to say of the test faces."""
+
+    winner: Winner
+    runs: list[Predictions]
+    """A seed's each, in the order of the winner's ``replicates``."""
+    inference_ms: float
+    """Of a face, by the whole network."""
+    device: str
+    """Its name."""
+
+
+Keep = Callable[[Sequence[Measured]], None]
+"""Is given all winners that have been measured so far, each time that one has been."""
 
 
 @dataclass(eq=False)
@@ -73,7 +86,7 @@ class TestResult:
     knowing_nothing: Predictions = field(default_factory=Predictions)
     """The training mean face and share of men, whose scores ``baseline`` are."""
     device: str = ""
-    """On what the time of an inference was measured."""
+    """On what the time of an inference was measured; several where a test that was cut off went on on another."""
 
 
 def run_test(
@@ -94,27 +107,26 @@ def run_test(
         cache: where activations of the test faces are kept.
         report: is told of every piece of work as it begins, and hears how much of it is done.
         had: winners that have been measured before.
-        keep: is given, each time that a winner has been measured, all that have been by then, and the device's name.
 
     Raises:
-        UserError: a winner's weights are missing or damaged.
+        UserError: a winner's weights are missing or damaged, the GPU fails, or what ``keep`` raises.
     """
     bench = Bench(faces, split, backbone, device, cache, report)
-    before = {winner.label: (winner, runs, milliseconds) for winner, runs, milliseconds in had}
+    before = {one.winner.label: one for one in had}
     measured: list[Measured] = []
     for winner in winners:
         if winner.label in before:
             measured.append(before[winner.label])
             continue
-        with gpu_errors(device, "test faces were predicted", "what was predicted before is kept; start the test again"):
-            measured.append((winner, *bench.run(winner)))
+        with gpu_errors(device, "test faces were predicted", f"{KEPT}, with CUDA_VISIBLE_DEVICES= (empty) on the CPU"):
+            measured.append(Measured(winner, *bench.run(winner), device_name(device)))
         if keep is not None:
-            keep(measured, device_name(device))
-    return scored_test(measured, device_name(device), faces, split, report)
+            keep(measured)
+    return scored_test(measured, faces, split, report)
 
 
-def scored_test(measured: Sequence[Measured], device: str, faces: Faces, split: Split, report: Reporter) -> TestResult:
-    """The scores of what was predicted on a device of this name, beside those of knowing nothing."""
+def scored_test(measured: Sequence[Measured], faces: Faces, split: Split, report: Reporter) -> TestResult:
+    """The scores of what was predicted, beside those of knowing nothing."""
     truth = Truth(faces.gender[split.test], faces.landmarks[split.test], faces.identity[split.test])
     train = Truth(faces.gender[split.train], faces.landmarks[split.train])
     knowing_nothing = baseline_predictions(train, len(split.test))
@@ -123,10 +135,11 @@ def scored_test(measured: Sequence[Measured], device: str, faces: Faces, split: 
     report(f"{MEAN_FACE}: intervals")
     baseline = _estimates([knowing_nothing], truth, mean_face_N)
     files = [str(faces.file[index]) for index in split.test]
-    result = TestResult(truth, faces.images, split.test, files, baseline, [], knowing_nothing, device)
-    for winner, runs, milliseconds in measured:
-        report(f"{winner.label}: intervals")
-        result.tested.append(scored(winner, runs, milliseconds, truth, mean_face_N))
+    devices = " and ".join(dict.fromkeys(one.device for one in measured))
+    result = TestResult(truth, faces.images, split.test, files, baseline, [], knowing_nothing, devices)
+    for one in measured:
+        report(f"{one.winner.label}: intervals")
+        result.tested.append(scored(one.winner, one.runs, one.inference_ms, truth, mean_face_N))
     return result
 
 

@@ -2,45 +2,38 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from core.atomic import write_text
 from core.errors import UserError
-from core.final_test import Keep, Measured
+from core.faces import Faces
+from core.final_test import Measured, TestResult, run_test
 from core.json_text import read_json
 from core.kept_predictions import read_predictions, write_predictions
 from core.patience import Patience
+from core.preparation import Reporter
+from core.run_folder import RunFolder
+from core.splits import Split
+from core.weights import Weights
 from core.winner import Winner
 
 LIST = "measured.json"
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """What a test measured, and on what device."""
-
-    measured: list[Measured]
-    device: str
-
-
-def keep_test(folder: Path, measured: Sequence[Measured], device: str) -> None:
+def keep_test(folder: Path, measured: Sequence[Measured]) -> None:
     """Write the predictions of winners with all their seeds, and last of all the list that says whose are there."""
     listed = {}
-    for winner, runs, milliseconds in measured:
-        for number, run in zip(winner.replicates, runs, strict=True):
-            write_predictions(_place(folder, winner, number), run)
-        listed[winner.label] = {**_who(winner), "inference_ms": milliseconds, "device": device}
+    for one in measured:
+        for number, run in zip(one.winner.replicates, one.runs, strict=True):
+            write_predictions(_place(folder, one.winner, number), run)
+        listed[one.winner.label] = {**_who(one.winner), "inference_ms": one.inference_ms, "device": one.device}
     write_text(folder / LIST, json.dumps(listed, indent=2) + "\n")
 
 
-def keeper(folder: Path, patience: Patience) -> Keep:
-    """:func:`keep_test` in a folder that may be away or full for a while."""
-    return lambda measured, device: patience(lambda: keep_test(folder, measured, device), folder)
-
-
-def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> Kept | None:
+def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> list[Measured] | None:
     """What :func:`keep_test` left of these winners, all, the first of them or none yet, with these seeds and so many
     faces; None if no test was begun, or one of others.
 
@@ -54,18 +47,45 @@ def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> Kept | Non
     try:
         who = {label: {"trial": one.get("trial"), "replicates": one["replicates"]} for label, one in listed.items()}
         times = {label: float(one["inference_ms"]) for label, one in listed.items()}
-        devices = [str(one.get("device", "an unknown device")) for one in listed.values()]
+        devices = {label: str(one.get("device", "an unknown device")) for label, one in listed.items()}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: not the list of what a test measured") from None
     if any(item not in {winner.label: _who(winner) for winner in winners}.items() for item in who.items()):
         return None
     measured = []
-    for winner in winners:
-        if winner.label not in who:
-            continue
+    for winner in [winner for winner in winners if winner.label in who]:
         runs = [read_predictions(_place(folder, winner, number), faces) for number in winner.replicates]
-        measured.append((winner, runs, times[winner.label]))
-    return Kept(measured, devices[0] if devices else "")
+        measured.append(Measured(winner, runs, times[winner.label], devices[winner.label]))
+    return measured
+
+
+def kept_run(
+    run: RunFolder,
+    kept: Sequence[Measured] | None,
+    winners: Sequence[Winner],
+    backbone: Weights,
+    data: tuple[Faces, Split],
+    device: torch.device,
+    cache: Path,
+    report: Reporter,
+    patience: Patience,
+) -> TestResult:
+    """:func:`core.final_test.run_test`, whose predictions are kept in the run's folder as they come.
+
+    Args:
+        kept: what a test that was cut off has left, to go on with; None for a test that has just been opened.
+
+    Raises:
+        UserError: as of ``run_test``; storage took nothing for too long.
+    """
+
+    def keep(measured: Sequence[Measured]) -> None:
+        patience(lambda: keep_test(run.test, measured), run.test)
+        patience(run.publish, run.path)
+
+    if kept is None:  # cut off from here on, the test is gone on with: this opening stays the only one
+        keep([])
+    return run_test(winners, backbone, *data, device, cache, report, kept or (), keep)
 
 
 def _who(winner: Winner) -> dict[str, Any]:

@@ -54,8 +54,10 @@ def check_data_place(data: str) -> None:
         raise UserError(f"--data {data}: must be a folder with CelebA's annotation files, there is none")
 
 
-def check_weights_place(weights: str) -> None:
-    """Raise a UserError if the user asked for a file of weights that is not there."""
+def check_places(given: Mapping[str, Any]) -> None:
+    """Raise a UserError if the options name faces or a file of weights that are not there."""
+    check_data_place(given.get("data", DRAWN))
+    weights = given.get("weights", AUTO)
     if weights not in (AUTO, IMAGENET, RANDOM) and not Path(weights).is_file():
         raise UserError(f"--weights {weights}: no such weights file (nor is it {AUTO}, {IMAGENET} or {RANDOM})")
 
@@ -149,10 +151,8 @@ class Inputs:
         self, augmentation: Augmentation | None = None, opened: Opener = mapped
     ) -> list[tuple[Examples, Examples]]:
         """The same of each fold."""
-        return [
-            (self._over(train, augmentation, opened), self._over(validation, None, opened))
-            for train, validation in self.folds
-        ]
+        over = self._over
+        return [(over(train, augmentation, opened), over(val, None, opened)) for train, val in self.folds]
 
     def _over(self, part: Part, augmentation: Augmentation | None, opened: Opener) -> Examples:
         views = None

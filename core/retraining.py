@@ -134,7 +134,7 @@ class Retraining:
             why = first_line(error)
             with suppress(OSError):  # what is told is why it could not be written
                 partial.unlink(missing_ok=True)
-        self.unsaved = f"no checkpoint of {need / 1e9:.1f} GB is kept: {why}" if why else ""
+        self.unsaved = f"its checkpoint of {need / 1e9:.1f} GB could not be written: {why}" if why else ""
         self.saved_at = time.monotonic()
         self.saving_seconds = self.saved_at - start
 

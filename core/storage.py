@@ -4,7 +4,7 @@ import hashlib
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from core.cache_folder import RUNS, default_cache
@@ -110,7 +110,10 @@ class Storage:
 
     def _exists(self, name: str) -> str:
         place = below(self.where, name)
-        if not self.remote and not self.run(name).search.is_file():
+        run = self.run(name)
+        with nullcontext() if run.mirror is None else reaching(run.mirror.url):
+            begun = run.search.is_file() or (run.mirror is not None and run.mirror.read(run.search.name) is not None)
+        if not begun:
             return f"{place} exists and is no run; choose another --name"
         return f"{place} exists; choose another --name, or go on with it: {self.again(name)}"
 

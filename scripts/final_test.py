@@ -21,19 +21,19 @@ from core.cache_folder import CACHE_HELP, cache_folder, default_cache
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.faces import Faces
-from core.final_test import TestResult, predictions_table, run_test, scored_test, scores_table
+from core.final_test import TestResult, predictions_table, scored_test, scores_table
 from core.front import Front, read_front
 from core.front_figure import CAPTION, front_figure
 from core.gallery import write_figures
 from core.importance_figure import importance_figures
 from core.importance_table import read_importance, sentences
-from core.kept_test import keeper, kept_test
+from core.kept_test import kept_run, kept_test
 from core.looks import save_figures
 from core.names import PARETO
 from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
 from core.patience import Patience, first_line
 from core.preparation import load_faces
-from core.report import number, gender_is_tested, write_report
+from core.report import gender_is_tested, number, write_report
 from core.run_folder import RunFolder
 from core.splits import Split, read_split
 from core.storage import run_at
@@ -119,15 +119,12 @@ def tested(
     Patience(say)(lambda: run.fetch(run.test.name), run.path)
     # What a test that was cut off has predicted, before anybody saw a score, is as good as new.
     kept = None if (run.test / REPORT).is_file() else kept_test(run.test, winners, len(split.test))
-    if kept is not None and len(kept.measured) == len(winners):
+    if kept is not None and len(kept) == len(winners):
         openings = open_test(run, search, again=True)
-        return scored_test(kept.measured, kept.device, faces, split, doing), openings
+        return scored_test(kept, faces, split, doing), openings
     check_weights(winners, backbone, device, doing)
     openings = open_test(run, search, again=kept is not None)
-    had, keep = [] if kept is None else kept.measured, keeper(run.test, Patience(say))
-    if kept is None:  # cut off from here on, the test is gone on with: this opening stays the only one
-        keep([], "")
-    return run_test(winners, backbone, faces, split, device, cache, doing, had, keep), openings
+    return kept_run(run, kept, winners, backbone, data, device, cache, doing, Patience(say)), openings
 
 
 def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache: Path) -> tuple[Faces, Split]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from core.errors import UserError, run_script
 from core.names import Precision
-from core.preparation import check_data_place, check_weights_place
+from core.preparation import check_places
 from core.run_folder import RunFolder
 from tune.cluster import start_ray
 from tune.forecast import print_forecast
@@ -91,8 +91,7 @@ def begin(given: dict[str, Any]) -> None:
         raise UserError(f"--plan makes no run, so it takes no --{of_a_run[0].replace('_', '-')}")
     storage = storage_of(given)
     run = None if given.get("plan") else storage.new_run(given.get("name"), "paper")
-    check_data_place(given.get("data", PaperPlan.data))
-    check_weights_place(given.get("weights", PaperPlan.weights))
+    check_places(given)
     check_early(given, settings)
     place, gpus = found_place(given, run)
     profile, reason = picked_profile(given, gpus)

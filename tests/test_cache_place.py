@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import ray
+from ray.exceptions import RayTaskError
 
-from core.cache_folder import default_cache
+from core.cache_folder import cache_folder, default_cache
 from core.patience import AwayError
 from tune import depot, engine
 from tune.depot import Depot
@@ -38,14 +39,23 @@ def test_an_option_of_a_relative_folder_is_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     parser = argparse.ArgumentParser()
     add_place_options(parser, "x")
-    assert parser.parse_args(["--cache", "data/cache"]).cache == tmp_path.resolve() / "data" / "cache"
+    assert parser.parse_args(["--cache", "data/cache"]).cache == Path.cwd() / "data" / "cache"
 
 
-def test_links_on_the_way_to_the_default_are_followed(tmp_path, monkeypatch):
-    (tmp_path / "scratch").mkdir()
-    (tmp_path / "home").symlink_to(tmp_path / "scratch")
-    monkeypatch.setenv("TANDEM_CACHE", str(tmp_path / "home" / "tandem"))
-    assert default_cache() == tmp_path.resolve() / "scratch" / "tandem"
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [("cache", "HERE/cache"), ("a/../b", "HERE/b"), ("~/x", "HOME/x"), ("~nobody-here/x", "HERE/~nobody-here/x")],
+)
+def test_a_named_cache_is_absolute_and_its_links_are_for_each_node_to_follow(tmp_path, monkeypatch, named, found):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "cache").symlink_to(tmp_path / "scratch")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("TANDEM_CACHE", named)
+    places = {"HERE": str(Path.cwd()), "HOME": str(tmp_path / "home")}
+    for word, place in places.items():
+        found = found.replace(word, place)
+    assert default_cache() == cache_folder(named) == Path(found)
 
 
 @pytest.mark.parametrize("way", ["plain", "relative", "link"])
@@ -66,6 +76,12 @@ def test_a_depot_knows_its_files_however_the_cache_is_named(tmp_path, monkeypatc
         (PermissionError(13, "Permission denied"), "Permission denied.*: mend that, or leave that node out"),
         (OSError(28, "No space left on device"), "No space left.*: make room there"),
         (ray.exceptions.RayActorError(), "cannot be fetched from the driver's machine .*--resume the run"),
+        (
+            RayTaskError(
+                "piece", "ray::Shelf.piece()\n  File x\nFileNotFoundError: images.npy", FileNotFoundError()
+            ).as_instanceof_cause(),
+            r"cannot be fetched from the driver's machine \(FileNotFoundError: images.npy\)",
+        ),
     ],
 )
 def test_no_trial_is_to_blame_for_a_file_that_does_not_come(tmp_path, monkeypatch, no_ray, error, words):

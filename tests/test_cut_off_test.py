@@ -54,8 +54,8 @@ def over(winners, faces, split, device=CPU, had=(), keep=None):
 
 def test_each_winner_is_kept_as_soon_as_it_is_predicted_and_not_predicted_again(faces, split, predicted):
     winners, kept = [made_winner(label) for label in ("a", "b", "c")], []
-    whole = over(winners, faces, split, keep=lambda measured, _: kept.append(list(measured)))
-    assert [[winner.label for winner, _, _ in measured] for measured in kept] == [["a"], ["a", "b"], ["a", "b", "c"]]
+    whole = over(winners, faces, split, keep=lambda measured: kept.append(list(measured)))
+    assert [[one.winner.label for one in measured] for measured in kept] == [["a"], ["a", "b"], ["a", "b", "c"]]
     predicted.clear()
     again = over(winners, faces, split, had=kept[1])
     assert predicted == ["c"]
@@ -67,8 +67,11 @@ def test_a_gpu_that_fails_in_between_is_one_line_and_what_was_predicted_is_kept(
     monkeypatch.setattr(final_test, "device_name", lambda _: "a GPU")
     kept = []
     with pytest.raises(UserError, match=r"the GPU failed while test faces were predicted \(CUDA error: unspecified"):
-        over([made_winner("a"), made_winner("broken")], faces, split, GPU, keep=lambda *told: kept.append(told))
-    assert [(winner.label, device) for measured, device in kept for winner, _, _ in measured] == [("a", "a GPU")]
+        over([made_winner("a"), made_winner("broken")], faces, split, GPU, keep=kept.extend)
+    assert [(one.winner.label, one.device) for one in kept] == [("a", "a GPU")]
+    monkeypatch.setattr(final_test, "device_name", lambda _: "a CPU")
+    result = over([made_winner("a"), made_winner("b")], faces, split, had=kept)
+    assert result.device == "a GPU and a CPU"
 
 
 def test_other_errors_of_torch_on_a_cpu_are_not_hidden():

@@ -7,7 +7,7 @@ from tiny_celeba import rows, write_celeba
 
 from core.claims import Cell, model_conclusions, table_conclusion
 from core.faces import Faces
-from core.final_test import scored_test
+from core.final_test import Measured, scored_test
 from core.metrics import Predictions, Truth
 from core.names import Architecture
 from core.splits import Split
@@ -99,8 +99,8 @@ def test_the_final_tests_intervals_are_over_people() -> None:
     split = Split(at[: 2 * EACH], at[:0], at[2 * EACH :])
     # The woman's pictures and the man's differ in how sure the model is, so that faces drawn singly would change scores.
     sure = np.concatenate([np.linspace(-3, 1, EACH), np.linspace(-1, 3, EACH)])
-    measured = [(made_winner("multitask", (0,)), [said(2, 6, sure)], 1.0)]
-    result = scored_test(measured, "cpu", faces, split, lambda _: lambda *_: None)
+    measured = [Measured(made_winner("multitask", (0,)), [said(2, 6, sure)], 1.0, "cpu")]
+    result = scored_test(measured, faces, split, lambda _: lambda *_: None)
     assert result.truth.person is not None
     assert result.truth.person.tolist() == [31] * EACH + [7] * EACH
     [tested] = result.tested

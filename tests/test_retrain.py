@@ -41,7 +41,7 @@ def test_a_search_without_a_result_is_one_line_with_the_last_reason_and_leaves_n
     run = tmp_path / "run"
     run.mkdir()
     nothing = r"run: no trial has a result, so there is nothing to retrain"
-    way_on = "; --resume run .* --trials N has more of them$"
+    way_on = "; --resume run .* with more --trials or --time-budget$"
     with pytest.raises(UserError, match=nothing + r" \(the last one: DivergedError: not finite\)" + way_on):
         retrained(run, weights, ["out of memory", "DivergedError: not finite"])
     with pytest.raises(UserError, match=nothing + way_on):

@@ -104,7 +104,7 @@ def test_a_checkpoint_for_which_there_is_no_room_takes_none(weights, activations
     monkeypatch.setattr("core.retraining.torch.save", None)
     run.checkpoint()
     assert not (tmp_path / "checkpoint.pt").exists()
-    assert re.fullmatch(r"no checkpoint of \d+\.\d GB is kept: the disk has no room for it", run.unsaved)
+    assert re.fullmatch(r"its checkpoint of \d+\.\d GB could not be written: the disk has no room for it", run.unsaved)
     monkeypatch.undo()
     run.checkpoint()
     assert run.unsaved == ""

@@ -64,7 +64,7 @@ def test_landmarks_in_the_folder_are_those_of_the_drawn_faces(drawn, faces):
 
 
 def test_a_core_of_tandem_is_compared_with_the_one_of_the_plain_loop(monkeypatch):
-    monkeypatch.setattr(benchmarks.scale_faces.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(benchmarks.scale_faces, "cores", lambda: 4)
     # The plain loop: 10 images in 2 s, all on the CPU. Tandem: 80 images in 5 s, 20 s on 4 CPUs.
     row = turn(80, 10, [(0.0, 0.0), (2.0, 2.0), (7.0, 22.0)], busy_plain_rate=2.5)
     assert (row["images_per_s"], row["images_per_s_core"], row["plain_images_per_s_core"]) == (16, 4, 5)
@@ -74,7 +74,7 @@ def test_a_core_of_tandem_is_compared_with_the_one_of_the_plain_loop(monkeypatch
 
 
 def test_plain_loops_on_all_cores_are_timed_side_by_side(folder, monkeypatch):
-    monkeypatch.setattr(benchmarks.face_folder.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(benchmarks.face_folder, "cores", lambda: 3)
     assert 1 < busy_plain_rate(folder / "img_align_celeba", 40) < 100_000
 
 

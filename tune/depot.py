@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.atomic import reserve
 from core.cache_folder import default_cache
-from core.patience import AwayError, first_line
+from core.patience import AwayError
 
 NOT_LOST, AGAIN = "nothing that ended is lost", "--resume the run"
 CHUNK = 32 * 2**20  # bytes; what the object stores of both machines hold at a time
@@ -67,13 +67,13 @@ class Depot:
             with FileLock(target.with_name(f".{target.name}.lock")):  # one worker of this node fetches it
                 if not target.is_file():
                     self._fetch(name, target)
+        except ray.exceptions.RayError as error:  # also of a file there: Ray's error is then an OSError too
+            reason = f"cannot be fetched from the driver's machine ({str(error).strip().splitlines()[-1][:200]})"
+            raise AwayError(f"{target}: {reason}; {NOT_LOST}: {AGAIN}") from None
         except OSError as error:
             room = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
             reason = f"cannot be kept on node {socket.gethostname()} ({error.strerror or error})"
             raise AwayError(f"{target}: {reason}; {NOT_LOST}: {room}, or leave that node out, and {AGAIN}") from None
-        except ray.exceptions.RayError as error:
-            reason = f"cannot be fetched from the driver's machine ({first_line(error)})"
-            raise AwayError(f"{target}: {reason}; {NOT_LOST}: {AGAIN}") from None
         return target
 
     def _fetch(self, name: str, target: Path) -> None:

@@ -13,9 +13,9 @@ from core.conclusions import Conclusion
 from core.config import learns_apart
 from core.curves import operating_area99
 from core.device import make_repeatable
-from core.final_test import TestResult, predictions_table, run_test, scored_test, scores_table
+from core.final_test import TestResult, predictions_table, scored_test, scores_table
 from core.gallery import write_figures
-from core.kept_test import keeper, kept_test
+from core.kept_test import kept_run, kept_test
 from core.metrics import distance_pct
 from core.names import AREA99, Architecture, LossWeighting
 from core.openings import opened_dates, opened_elsewhere, record_opening
@@ -73,8 +73,8 @@ def _tested(
     first, winners = protocol.first, [result.winner for result in results]
     Patience(say)(lambda: run.fetch(run.test.name), run.path)  # of which another machine may have kept the predictions
     kept = kept_test(run.test, winners, len(first.split.test))
-    if kept is not None and len(kept.measured) == len(winners):
-        return scored_test(kept.measured, kept.device, first.faces, first.split, Counter)
+    if kept is not None and len(kept) == len(winners):
+        return scored_test(kept, first.faces, first.split, Counter)
     backbone = read_backbone(results[0].run)
     make_repeatable(first.device)
     check_weights(winners, backbone, first.device, Counter)
@@ -84,10 +84,8 @@ def _tested(
     if kept is None:
         for date in record_opening(run):
             say(f"note: the test split of this run has been opened before: {date}")
-    had, keep = [] if kept is None else kept.measured, keeper(run.test, Patience(say))
-    if kept is None:  # cut off from here on, the test is gone on with: this opening stays the only one
-        keep([], "")
-    return run_test(winners, backbone, first.faces, first.split, first.device, cache, Counter, had, keep)
+    data, patience = (first.faces, first.split), Patience(say)
+    return kept_run(run, kept, winners, backbone, data, first.device, cache, Counter, patience)
 
 
 def _tables(protocol: Protocol, results: Sequence[StepResult], tested: TestResult) -> dict[int, pd.DataFrame]:

@@ -8,7 +8,7 @@ import numpy as np
 from core.device import device_at_hand
 from core.errors import UserError
 from core.names import PARETO, Architecture
-from core.preparation import check_data_place, check_weights_place
+from core.preparation import check_places
 from search_spaces.catalogue import find_space
 from search_spaces.joint import JOINT, helpful_parts, helpful_settings, matters
 from search_spaces.parameter import Parameter, Value, ends_of
@@ -117,8 +117,7 @@ def check_early(given: Mapping[str, Any], space: Space, settings: Mapping[str, A
         UserError: no plan comes of these options, for the same reason with either profile; or there are no such faces
             or weights.
     """
-    check_data_place(given.get("data", Plan.data))
-    check_weights_place(given.get("weights", Plan.weights))
+    check_places(given)
     refused = []
     for gpus in (0.0, 1.0):
         try:

@@ -98,7 +98,7 @@ class Recorder(Callback):
         """Ray has dealt with what came, or nothing came for a moment.
 
         Raises:
-            AwayError: the end of a trial could not be written down.
+            UserError: the end of a trial could not be written down.
         """
         if self.unwritten is not None:
             raise self.unwritten

@@ -6,7 +6,6 @@ Checkpoints, which the tutorial writes every epoch, are left out, because the ot
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from ray import tune
 
 from benchmarks.peers.training import train
+from core.cores import cores
 
 
 def train_faces(config: dict[str, Any], job: dict[str, Any]) -> None:
@@ -33,8 +33,8 @@ def main() -> None:
     out = Path(sys.argv[2]).resolve().with_name("epochs.jsonl")
     job["out"] = str(out)
     gpus = torch.cuda.device_count()
-    ray.init(num_cpus=os.cpu_count(), num_gpus=gpus, include_dashboard=False, log_to_driver=False)
-    resources = {"cpu": os.cpu_count(), "gpu": min(gpus, 1)}
+    ray.init(num_cpus=cores(), num_gpus=gpus, include_dashboard=False, log_to_driver=False)
+    resources = {"cpu": cores(), "gpu": min(gpus, 1)}
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(train_faces, job=job), resources=resources),
         param_space={"number": tune.grid_search(list(range(len(job["trials"]))))},
