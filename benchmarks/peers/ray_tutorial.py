@@ -6,6 +6,7 @@ Checkpoints, which the tutorial writes every epoch, are left out, because the ot
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import torch
 from ray import tune
 
 from benchmarks.peers.training import train
-from core.cores import cores
 
 
 def train_faces(config: dict[str, Any], job: dict[str, Any]) -> None:
@@ -33,8 +33,9 @@ def main() -> None:
     out = Path(sys.argv[2]).resolve().with_name("epochs.jsonl")
     job["out"] = str(out)
     gpus = torch.cuda.device_count()
-    ray.init(num_cpus=cores(), num_gpus=gpus, include_dashboard=False, log_to_driver=False)
-    resources = {"cpu": cores(), "gpu": min(gpus, 1)}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    ray.init(num_cpus=cores, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
+    resources = {"cpu": cores, "gpu": min(gpus, 1)}
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(train_faces, job=job), resources=resources),
         param_space={"number": tune.grid_search(list(range(len(job["trials"]))))},
