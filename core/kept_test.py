@@ -50,7 +50,8 @@ def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> list[Measu
         devices = {label: str(one.get("device", "an unknown device")) for label, one in listed.items()}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: not the list of what a test measured") from None
-    if any(item not in {winner.label: _who(winner) for winner in winners}.items() for item in who.items()):
+    ours = {winner.label: _who(winner) for winner in winners}
+    if any(ours.get(label) != one for label, one in who.items()):
         return None
     measured = []
     for winner in [winner for winner in winners if winner.label in who]:
