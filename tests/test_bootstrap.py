@@ -228,8 +228,8 @@ def test_an_interval_over_persons_covers_the_truth_as_often_as_it_says_and_one_o
         (25, 25, 1, True, ""),
         (40, 4, 1, True, "4 men only"),
         (40, 4, 1, False, ""),
-        (12, 12, 1, True, "24 people and 12 women and 12 men only"),
-        (60, 60, 10, True, "12 people and 6 women and 6 men only"),
+        (12, 12, 1, True, "24 people, 12 women, 12 men only"),
+        (60, 60, 10, True, "12 people, 6 women, 6 men only"),
         (60, 60, 10, False, "12 people only"),
     ],
 )
