@@ -13,8 +13,8 @@ from benchmarks.mutations import VALUES, changed_json, odd_value
 from core.annotations import read_table
 from core.celeba import LANDMARK_COLUMNS
 from core.config import KEYS, Config, config_from_flat
+from core.objective import Objective
 from core.patience import HASTE
-from core.retraining import Objective
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES, find_space
 from search_spaces.parameter import ends_of

@@ -14,7 +14,8 @@ from core.final_test import Measured
 from core.kept_test import keep_test
 from core.metrics import Predictions
 from core.names import Architecture
-from core.retraining import Objective, Retraining, finished_record
+from core.objective import Objective
+from core.retraining import Retraining, finished_record
 from core.run_folder import RunFolder
 from core.session import Session
 from core.splits import split_faces, write_split

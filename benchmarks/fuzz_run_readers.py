@@ -16,8 +16,9 @@ from core.front import paper_standing, read_front
 from core.importance_table import COLUMNS, INDEPENDENTLY, Verdict, read_importance, sentences
 from core.kept_predictions import read_predictions
 from core.kept_test import kept_test
+from core.objective import Objective
 from core.openings import opened_dates
-from core.retraining import Objective, Retraining, finished_record
+from core.retraining import Retraining, finished_record
 from core.splits import read_split
 from core.weights import weights_from_file
 from core.winner import read_learned, read_winners

@@ -30,7 +30,7 @@ from core.cores import cores
 from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import UserError, run_script
 from core.names import RELATIVE_ERROR, Precision
-from core.retraining import Objective
+from core.objective import Objective
 from core.seeds import derived_seed
 from core.session import DivergedError, Session
 from search_spaces.grid import grid_of

@@ -56,7 +56,7 @@ def load_material(
 ) -> Material:
     """Load or make everything; ``cache`` is the user's own unless another folder is named."""
     cache = cache or default_cache()
-    faces = load_faces(given.data, given.faces, 0, cache, quiet)
+    faces = load_faces(given.data, given.faces, cache, quiet)
     split = split_faces(faces.gender, faces.identity, 0)
     weights = load_weights(given.weights, faces, split, cache, print, quiet)
     divided = fold_faces(split, faces.gender, faces.identity, folds, 0)

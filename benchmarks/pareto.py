@@ -36,8 +36,8 @@ from core.device import best_precision, device_at_hand, make_repeatable
 from core.errors import run_script
 from core.metrics import Truth, baseline_scores
 from core.names import RELATIVE_ERROR, Precision
+from core.objective import Objective
 from core.pareto import Point, front_rank, goals_of, goals_of_nothing, hypervolume
-from core.retraining import Objective
 from core.seeds import derived_seed
 from core.session import DivergedError, Session
 from search_spaces.multitask import MULTITASK

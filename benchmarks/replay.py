@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.choosers import Chooser, RandomChooser, TpeChooser
 from benchmarks.recorded import Recorded
 from core.names import RELATIVE_ERROR, Architecture
-from core.retraining import Objective
+from core.objective import Objective
 from tune.asha import Past, ResumableAsha
 from tune.plan import Plan
 from tune.study import Sampler

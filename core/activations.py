@@ -76,7 +76,8 @@ class FrozenActivations:
         """The file, after it was computed if need be.
 
         Raises:
-            UserError: the disk has no room for it.
+            UserError: the disk has no room for it, or cannot be written to.
+            GpuError: the GPU fails.
         """
         path, folder = self.path, self.path.parent
         if path.exists():

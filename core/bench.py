@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.examples import BatchSource, Examples
 from core.faces import Faces
 from core.inference import inference_ms
-from core.metrics import Predictions, Truth
+from core.metrics import Predictions
 from core.names import Precision
 from core.prediction import predict
 from core.preparation import Reporter
@@ -37,7 +37,6 @@ class Bench:
         self.device = device
         self.cache = cache
         self.report = report
-        self.truth = Truth(faces.gender[split.test], faces.landmarks[split.test])
         self._read: dict[tuple[int, Precision], Examples] = {}
 
     def run(self, winner: Winner) -> tuple[list[Predictions], float]:
@@ -49,8 +48,10 @@ class Bench:
             progress = self.report(f"{winner.label}, seed {number}: predicting {len(self.rows)} faces")
             model = load_model(self.backbone, winner, folder, self.device)
             runs.append(predict(model, source, precision, progress))
+            if folder is not winner.folders[-1]:
+                del model  # the next one is not made beside it
         self.report(f"{winner.label}: timing one face")
-        image = self.faces.take(self.rows[:1])[0][0]
+        image = np.asarray(self.faces.images[self.rows[0]])
         return runs, inference_ms(model, image, precision, self.device)
 
     def _examples(self, config: Config) -> Examples:
@@ -65,7 +66,7 @@ class Bench:
         return self._read[key]
 
     def _activations(self, blocks: int, precision: Precision) -> Path | None:
-        """The file of what leaves the frozen blocks; None where it cannot be had, for want of room."""
+        """The file of what leaves the frozen blocks; None where it cannot be had, as for want of room."""
         faces, backbone = self.faces, self.backbone
         progress = self.report(f"activations of {blocks} frozen block{'s' if blocks > 1 else ''}, {precision}")
         try:

@@ -193,4 +193,4 @@ def too_few(truth: Truth, with_gender: bool) -> str:
         }
         short += [f"{count} {word}" for word, count in each.items() if count < least_of_each]
     rule = f"intervals from fewer than {FEW_PEOPLE} people, or {least_of_each} of a gender, are too narrow"
-    return f"{', '.join(short)} only; {rule}" if short else ""
+    return f"only {', '.join(short)} among the test faces; {rule}" if short else ""

@@ -7,7 +7,7 @@ RUNS = "runs"
 """The folder of runs, in the folder where a script is started."""
 
 
-_WHERE = "(default: $TANDEM_CACHE, or ~/.cache/tandem)"
+_WHERE = "(default: $TANDEM_CACHE, or tandem in $XDG_CACHE_HOME or ~/.cache)"
 CACHE_HELP = f"decoded faces, random filters and activations {_WHERE}"
 COPIES_HELP = f"where copies of runs under URLs are kept {_WHERE}"
 

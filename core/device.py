@@ -13,10 +13,9 @@ from typing import Any
 import torch
 
 from core.atomic import write_text
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.json_text import read_json
 from core.names import Precision
-from core.patience import first_line
 
 WORTHWHILE = 1.1  # half-way, in ratios, between the two kinds of CPU that were measured (0.5 and 2.4)
 RUNS = 10

@@ -28,6 +28,12 @@ class UserError(Exception):
         return text
 
 
+def first_line(error: BaseException) -> str:
+    """What a long error says first: at most 200 characters, and never nothing."""
+    reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return str(reason).splitlines()[0][:200]
+
+
 def silence_stdout() -> None:
     """Let what is printed from now on vanish: whoever read it has gone, and that must not end the work."""
     with Path(os.devnull).open("w") as nowhere:

@@ -20,10 +20,9 @@ from core.celeba import annotation_files, image_folder, read_celeba, scan_images
 from core.checks import whole
 from core.crop import RESIZED
 from core.decoding import decode_images
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.json_text import read_json
 from core.names import CROP, LANDMARKS
-from core.patience import first_line
 
 # Part of every cache's key: raise it when the same input gives other arrays. (Transparent pixels, which are white since
 # version 2 has been in use, are in none of CelebA's images.)
@@ -65,10 +64,6 @@ class Faces:
         """The ``.npy`` file behind ``images``."""
         assert isinstance(self.images, np.memmap)
         return Path(str(self.images.filename))
-
-    def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
-        """Copies of the images (B, 3, 224, 224), landmarks (B, 5, 2) and genders (B,) of the faces at ``indices``."""
-        return np.asarray(self.images[indices]), self.landmarks[indices], self.gender[indices]
 
 
 def load_celeba_faces(folder: Path, cache: Path, progress: Progress | None = None) -> Faces:

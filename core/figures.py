@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from core.curves import ced_points, roc_points
 from core.looks import LEGEND, NORMAL, PAGE, SMALL, dress, look_of, new_figure
 from core.metrics import FAILURE_PCT, Floats, Integers, auc
+from core.names import GENDERS
 
 
 def roc_figure(margins: Mapping[str, Sequence[Floats]], gender_N: Integers) -> Figure:
@@ -72,8 +73,8 @@ def confusion_figure(counts: Mapping[str, Integers]) -> Figure:
         for (row, column), faces in np.ndenumerate(matrix):
             text = f"{faces}\n{100 * share[row, column]:.0f} %"
             axes.text(column, row, text, ha="center", va="center", fontsize=NORMAL)
-        axes.set(xticks=[0, 1], xticklabels=["woman", "man"], yticks=[0, 1])
-        axes.set_yticklabels(["woman", "man"], rotation=90, va="center")
+        axes.set(xticks=[0, 1], xticklabels=GENDERS, yticks=[0, 1])
+        axes.set_yticklabels(GENDERS, rotation=90, va="center")
         dress(axes, "predicted gender", "true gender", look.label)
         axes.tick_params(length=0)
         axes.grid(visible=False)

@@ -194,15 +194,15 @@ def _columns(scores: dict[str, Estimate], spread: dict[str, float]) -> dict[str,
 def predictions_table(result: TestResult) -> pd.DataFrame:
     """``predictions.csv``: a row a winner, seed (by its number among the retrained ones) and face.
 
-    Landmarks are in pixels of the 224 x 224 crop.
+    ``true_gender`` is 1 for a man; landmarks are in pixels of the 224 x 224 crop.
     """
     tables = []
     for tested in result.tested:
         for number, run in zip(tested.winner.replicates, tested.runs, strict=True):
             table = pd.DataFrame({"model": tested.winner.label, "seed": number, "file": result.files})
-            table["gender"] = result.truth.gender
+            table["true_gender"] = result.truth.gender
             if run.gender_logits is not None:
-                table["man_probability"] = man_probability(run.gender_logits)
+                table["probability_man"] = man_probability(run.gender_logits)
             if run.landmarks is not None:
                 table["nme_pct"] = nme_per_face_pct(run.landmarks, result.truth.landmarks)
                 names = [f"{name}_{axis}_px" for name in LANDMARKS for axis in "xy"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from core.attention import unit_rms
 from core.names import CROP, LANDMARKS
 
-CHANNELS = 128  # inside the head; with 512 of VGG-16's in front, a tenth of a complete head of width 512
+CHANNELS = 128  # inside the head; with 512 of VGG-16's in front, a fifteenth of a complete head of width 512
 START_SPREAD = 20 / CROP  # of the crop: how wide the maps are that start at the mean face
 GAIN = 3.0
 """Of the maps' logits, so that places move at rates that suit a complete head beside. On real faces (5 frozen blocks,

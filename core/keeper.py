@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from core.atomic import write_text
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.kept_predictions import PREDICTIONS
 from core.lease import LEASE, Lease
 from core.mirror import Mirror
-from core.patience import Patience, Say, first_line
+from core.patience import Patience, Say
 from core.run_folder import CHECKPOINT, RunFolder
 
 SYNC_SECONDS = 10.0

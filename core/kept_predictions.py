@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from core.atomic import new_file
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.metrics import Predictions
 from core.names import LANDMARKS
-from core.patience import first_line
 
 PREDICTIONS = "predictions.npz"
 SHAPES: dict[str, tuple[int, ...]] = {"gender_logits": (2,), "landmarks": (len(LANDMARKS), 2)}

@@ -23,14 +23,14 @@ class Lease:
     """A file beside the run's that says who works on it.
 
     The storage's clock decides how old it is. Two drivers that come at the same moment both write it; after a second
-    it is the later one's. All methods may be called from several threads.
+    it is the later one's. Once it is taken, all other methods may be called from several threads.
     """
 
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
         self.identity = uuid.uuid4().hex
         self.busy = threading.Lock()
-        """Held by whoever writes, so that no other thread of ours reads a file that is half written."""
+        """Held by whoever renews or releases it: of two threads that do, each sees what the other has written whole."""
 
     def holder(self) -> dict[str, object]:
         """What the file says; empty if there is none.
@@ -59,7 +59,10 @@ class Lease:
         """
         before = self.holder()
         if before and not before.get("released") and self._alive(before):
-            raise UserError(f"{self.mirror.url}: another process is working on this run ({_named(before)})")
+            raise UserError(
+                f"{self.mirror.url}: another process is working on this run ({_named(before)}); "
+                f"if that is gone, it is yours {STALE_SECONDS:g} s after its last sign of life"
+            )
         self._write(released=False)
         time.sleep(SETTLE_SECONDS)
         if not self.is_ours():

@@ -3,7 +3,6 @@
 Shapes: B faces, C = 512 channels, L = 5 landmarks, X = (x, y).
 """
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -162,4 +161,4 @@ def build_model(settings: ModelConfig, pretrained: Weights, mean_face: Tensor) -
 
 def parameter_count(model: nn.Module) -> int:
     """Number of scalars in the model."""
-    return sum(math.prod(parameter.shape) for parameter in model.parameters())
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from core.atomic import new_file
 from core.crop import RESIZED
-from core.errors import UserError
-from core.models import FaceModel
+from core.errors import UserError, first_line
+from core.models import FaceModel, parameter_count
 from core.names import CROP, LANDMARKS, MAN, Task
-from core.patience import first_line
 
 MOST_BYTES = 2**31  # of a protobuf file
 TOLERANCE = 1e-4  # of a probability, and of a landmark in sides of the crop
@@ -66,7 +65,7 @@ def export_onnx(model: FaceModel, path: Path, notes: Mapping[str, str], faces: N
         import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly
     except ImportError as error:
         raise UserError(f"--export: needs {error.name}: pip install -c constraints.txt -e '.[onnx]'") from None
-    size = sum(4 * parameter.numel() for parameter in model.parameters())
+    size = 4 * parameter_count(model)  # float32
     if size >= MOST_BYTES:
         raise UserError(f"{path}: an ONNX file holds less than 2.1 GB, this model has {size / 1e9:.1f} GB of weights")
     portable = Portable(model.cpu().float()).eval()

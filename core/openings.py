@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,21 @@ def record_opening(run: RunFolder) -> list[str]:
 
 def opened_elsewhere(run: RunFolder, search: dict[str, Any]) -> dict[str, list[str]]:
     """Which other runs have opened the same test faces, and when: those beside it and, of replications, their steps."""
-    found = {}
     home = run.path.resolve().parent
     storage = home.parent if (home / "search.json").is_file() else home  # a step's home is its replication
+    found = _opened_in(storage, run, search)
     if run.mirror is not None:
         place, own = above(run.mirror.url)
         names = (run.search.name, OPENED)
-        Mirror(storage, place).pull(wanted=lambda name: name.endswith(names) and not name.startswith(f"{own}/"))
+        with tempfile.TemporaryDirectory() as folder:  # a part of a run among the working copies would pass for one
+            there = Path(folder)
+            Mirror(there, place).pull(wanted=lambda name: name.endswith(names) and not name.startswith(f"{own}/"))
+            found |= _opened_in(there, run, search)
+    return found
+
+
+def _opened_in(storage: Path, run: RunFolder, search: dict[str, Any]) -> dict[str, list[str]]:
+    found = {}
     for path in _runs_in(storage):
         other = RunFolder(path)
         try:

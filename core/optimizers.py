@@ -35,6 +35,18 @@ def build_optimizer(
     return OPTIMIZERS[kind](list(parameters), lr=lr, weight_decay=weight_decay, **options)
 
 
+def as_built_here(optimizer: optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """The state of an optimiser that may have been built for another device, for one built for this one: which of
+    torch's forms does the step is this one's choice.
+
+    Raises:
+        ValueError: it has another number of groups.
+    """
+    pairs = zip(state["param_groups"], optimizer.param_groups, strict=True)
+    groups = [{**group, "fused": ours["fused"]} if "fused" in ours else group for group, ours in pairs]
+    return {**state, "param_groups": groups}
+
+
 def rate_at(schedule: Schedule, epoch: int, epochs: int) -> float:
     """The share of the learning rate with which ``epoch`` (from 0) of ``epochs`` is trained."""
     if schedule is Schedule.COSINE:

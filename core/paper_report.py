@@ -27,7 +27,7 @@ ENDS = ("sd", "min", "max")
 KIND = {SUPPORTED: "inside", REVERSED: "outside"}
 
 
-def write_paper_report(
+def paper_report_page(
     facts: Mapping[str, Any],
     tables: Mapping[int, pd.DataFrame],
     chosen: Mapping[int, Mapping[str, Any]],

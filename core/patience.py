@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from core.errors import UserError
+from core.errors import UserError, first_line
 
 SECONDS = 300.0
 RETRY_SECONDS = 2.0
@@ -16,12 +16,6 @@ class AwayError(UserError):
 
 Found = TypeVar("Found")
 Say = Callable[[str], None]
-
-
-def first_line(error: Exception) -> str:
-    """What a long error says first."""
-    reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return str(reason).splitlines()[0][:200]
 
 
 class Patience:

@@ -30,15 +30,16 @@ Reporter = Callable[[str], Callable[[int, int], None]]
 """Gives, for a named piece of work, the function that hears how much of it is done."""
 
 
-def load_faces(data: str, drawn_faces: int, drawn_seed: int, cache: Path, report: Reporter) -> Faces:
-    """Faces of a CelebA folder, or drawn ones if ``data`` is ``drawn``.
+def load_faces(data: str, drawn_faces: int, cache: Path, report: Reporter) -> Faces:
+    """Faces of a CelebA folder, or so many drawn ones, always the same, if ``data`` is ``drawn``.
 
     Raises:
-        UserError: no such folder, or not one of CelebA's.
+        UserError: no such folder, or not one of CelebA's; an image that cannot be read; the cache cannot be written.
     """
-    check_data_place(data)
+    if data != DRAWN and not Path(data).is_dir():
+        raise UserError(f"{data}: the folder of this run's faces is not there; say with --data DIR where they are now")
     if data == DRAWN:
-        return load_drawn_faces(drawn_faces, drawn_seed, cache, report("drawing faces"))
+        return load_drawn_faces(drawn_faces, 0, cache, report("drawing faces"))
     return load_celeba_faces(Path(data), cache, report("decoding faces"))
 
 
@@ -48,15 +49,11 @@ def told_source(plan: Mapping[str, Any]) -> str:
     return "drawn faces" if data == DRAWN else f"faces of {Path(data).absolute().name}"
 
 
-def check_data_place(data: str) -> None:
-    """Raise a UserError if the user asked for a folder of faces that is not there."""
-    if data != DRAWN and not Path(data).is_dir():
-        raise UserError(f"--data {data}: must be a folder with CelebA's annotation files, there is none")
-
-
 def check_places(given: Mapping[str, Any]) -> None:
     """Raise a UserError if the options name faces or a file of weights that are not there."""
-    check_data_place(given.get("data", DRAWN))
+    data = given.get("data", DRAWN)
+    if data != DRAWN and not Path(data).is_dir():
+        raise UserError(f"--data {data}: must be a folder with CelebA's annotation files, there is none")
     weights = given.get("weights", AUTO)
     if weights not in (AUTO, IMAGENET, RANDOM) and not Path(weights).is_file():
         raise UserError(f"--weights {weights}: no such weights file (nor is it {AUTO}, {IMAGENET} or {RANDOM})")

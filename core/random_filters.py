@@ -45,7 +45,7 @@ def kept_random_weights(
     kept = _read(path)
     if kept is not None:
         return kept
-    images, _, _ = faces.take(chosen)
+    images = np.asarray(faces.images[chosen])
     weights = calibrated_random_weights(torch.from_numpy(images), SEED, progress)
     try:
         cache.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from core.errors import UserError
-from core.patience import first_line
+from core.errors import UserError, first_line
 from core.urls import open_url
 
 PARTIAL = ".partial"

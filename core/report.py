@@ -45,8 +45,8 @@ Row = dict[str, Any]
 """A row of a table: ``name``, ``kind`` (ours, baseline or paper) and ``cells``."""
 
 
-def write_report(
-    path: Path,
+def report_page(
+    name: str,
     result: TestResult,
     search: Mapping[str, Any],
     before: Sequence[str],
@@ -59,7 +59,7 @@ def write_report(
     """The page as text.
 
     Args:
-        path: where the page will be, RUN/test/report.html; it gives the run its name.
+        name: of the run.
         search: the run's ``search.json`` with ``tested`` (when) and ``test_device``.
         before: when this run had opened the test faces before.
         others: when other runs have, by name.
@@ -70,7 +70,7 @@ def write_report(
     """
     return render(
         "report.html",
-        name=path.parent.parent.name,
+        name=name,
         **_faces(result),
         seeds=_seeds(result),
         source=told_source(search["plan"]),

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from torch import Tensor
 
 from core.atomic import flush, write_text
 from core.config import config_from_flat
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.json_text import is_number, read_json
 from core.kept_predictions import PREDICTIONS, write_predictions
-from core.names import HIGHER_IS_BETTER
-from core.patience import HASTE, Patience, first_line
+from core.objective import Objective
+from core.patience import HASTE, Patience
 from core.session import DivergedError, Session
 from core.tensor_files import load_tensors, save_tensors, tensor_bytes
 
@@ -28,32 +27,14 @@ CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing checkpoints, which may hold gigabytes
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What a search minimises or maximises, such as ``relative_error`` or ``val_gender_auc``."""
-
-    name: str
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether larger values win."""
-        return self.name.removeprefix("val_") in HIGHER_IS_BETTER
-
-    def cost(self, metrics: Mapping[Any, Any]) -> float:
-        """The objective as a number to minimise; infinite where it is missing."""
-        value = metrics.get(self.name)
-        if value is None or math.isnan(value):
-            return math.inf
-        return -float(value) if self.higher_is_better else float(value)
-
-
 class Retraining:
     """A session over a fixed number of epochs that leaves its winner in ``folder``.
 
     ``weights.safetensors`` (learned tensors of the best epoch), ``predictions.npz`` (what they say of the validation
     faces), ``config.json`` and ``curve.csv`` are there together once :attr:`done`. Until then ``checkpoint.pt`` is
-    renewed every 20 s, and a new ``Retraining`` over the same folder goes on from it, on the same curve. A run that
-    diverges ends with the best epoch before, if it had one.
+    renewed after an epoch, every 20 s or, where writing it takes long, as seldom as keeps that to a twentieth of the
+    time; a new ``Retraining`` over the same folder goes on from it, on the same curve. A run that diverges ends with
+    the best epoch before, if it had one.
     """
 
     def __init__(
@@ -113,6 +94,10 @@ class Retraining:
         """Write down where it is, so that it goes on from here."""
         if self.curve and not self.done:
             self._checkpoint()
+
+    def charge(self, seconds: float) -> None:
+        """Count what it took to bring the last checkpoint elsewhere as part of writing it."""
+        self.saving_seconds += seconds
 
     def best_row(self) -> dict[str, float]:
         """Metrics of the best epoch."""

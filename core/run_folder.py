@@ -13,11 +13,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from core.atomic import write_text
-from core.errors import UserError
-from core.json_text import read_json
+from core.errors import UserError, first_line
+from core.json_text import parse_json, read_json
 from core.mirror import Mirror
-from core.patience import Say, first_line
-from core.search_record import check_search_record
+from core.patience import Say
+from core.search_record import check_search_record, is_replication
 from core.urls import below
 
 CHECKPOINT = "checkpoint.pt"
@@ -30,12 +30,21 @@ class RunFolder:
     Args:
         mirror: of a run that is kept under a URL; ``path`` is its working copy, or a folder in that.
         inside: the folder in the mirror, if it is one.
-        again: the options with which a script goes on with the run.
+        options: with which its script goes on with the run.
+        whole: the run that this one is a step of.
     """
 
-    def __init__(self, path: Path, mirror: Mirror | None = None, inside: str = "", again: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mirror: Mirror | None = None,
+        inside: str = "",
+        options: str | None = None,
+        whole: "RunFolder | None" = None,
+    ) -> None:
         self.path = path
-        self.again = again or shlex.join(["--resume", path.name, "--storage", str(path.parent)])
+        self.options = options or shlex.join(["--resume", path.name, "--storage", str(path.parent)])
+        self.whole = whole or self
         self.mirror = mirror
         self.inside = inside
         self.search = path / "search.json"
@@ -64,7 +73,7 @@ class RunFolder:
         return self.path / "race" / f"trial-{number:04d}" / f"seed-{round_number}"
 
     def put(self, name: str, content: bytes) -> None:
-        """Write a small file for other machines to see at once, or remove it (:meth:`drop`).
+        """Write a small file for other machines to see at once.
 
         Raises:
             OSError: storage cannot be reached.
@@ -87,7 +96,7 @@ class RunFolder:
 
     def step(self, name: str) -> "RunFolder":
         """A run within this one, such as a table of a replication."""
-        return RunFolder(self.path / name, self.mirror, f"{self.inside}/{name}".lstrip("/"), self.again)
+        return RunFolder(self.path / name, self.mirror, f"{self.inside}/{name}".lstrip("/"), self.options, self.whole)
 
     def url(self, *names: str) -> str | None:
         """Where something in the folder is for other machines; None if they see the folder itself."""
@@ -126,6 +135,20 @@ class RunFolder:
     def lost(self) -> str:
         """Why this process must leave the run alone from now on."""
         return "" if self.mirror is None else self.mirror.lost
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with the run, or with that which it is a step of, typed where this process was."""
+        return f"python scripts/{'paper' if self.whole.is_replication() else 'search'}.py {self.options}"
+
+    def is_replication(self) -> bool:
+        """Whether it is one of the whole paper, as far as can be told now."""
+        try:
+            if self.search.is_file() or self.mirror is None:
+                return is_replication(self.read_search())
+            return is_replication(parse_json((self.mirror.read(self.search.name) or b"").decode()))
+        except (UserError, OSError, ValueError, LookupError, TypeError):  # none yet, or nothing that says so
+            return False
 
     def read_search(self) -> dict[str, Any]:
         """The content of ``search.json``.

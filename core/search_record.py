@@ -46,6 +46,11 @@ SOMETIMES: Mapping[str, Rule] = {
 }
 
 
+def is_replication(record: Mapping[str, Any]) -> bool:
+    """Whether a run is one of the whole paper, whose steps are runs."""
+    return "paper" in record["plan"]
+
+
 def check_search_record(data: Any, place: str) -> dict[str, Any]:
     """``data`` itself, after checking what this version of Tandem reads of it; ``place`` names the file in errors.
 

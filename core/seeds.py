@@ -4,7 +4,7 @@ import numpy as np
 
 
 def derived_seed(seed: int, *path: int) -> int:
-    """A 32-bit seed for one place in the search, such as trial 7 (``path=(7,)``) or its epoch 3 (``(7, 3)``).
+    """A 32-bit seed for one place in the search, such as what trial 7 of a search draws (``path=(0, 7)``).
 
     Different paths give independent seeds (numpy's SeedSequence); the same path gives the same one anywhere.
     """

@@ -16,7 +16,7 @@ from core.examples import Batch, BatchSource, Examples
 from core.metrics import Predictions, baseline_scores, relative_error, score
 from core.models import build_model
 from core.names import CROP, RELATIVE_ERROR, Precision, Schedule, Task
-from core.optimizers import build_optimizer, rate_at
+from core.optimizers import as_built_here, build_optimizer, rate_at
 from core.prediction import equation_17, frozen_input, model_loss, predict, prediction_loss, task_losses, truth_of
 from core.seeds import derived_seed
 from core.weighting import TaskWeights
@@ -203,7 +203,7 @@ class Session:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where the session that gave ``state`` (same config, data and seed) was."""
         self.load_tensors(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(as_built_here(self.optimizer, state["optimizer"]))
         if "weights" in state:  # an older version had none but fixed ones
             self.weights.load_state_dict(state["weights"])
         self.epoch = int(state["epoch"])

@@ -8,8 +8,8 @@ import numpy as np
 from core.bootstrap import drawing_faces, seed_weights
 from core.metrics import FaceErrors, Floats, Integers, cross_entropy, relative_error, summary
 from core.names import RELATIVE_ERROR
+from core.objective import Objective
 from core.pareto import front_rank
-from core.retraining import Objective
 
 RESAMPLES = 1000
 SURE = 0.95

@@ -47,10 +47,10 @@ class Storage:
         """
         path = self.folder / name
         mirror = Mirror(path, below(self.where, name), AFTER) if self.remote else None
-        return RunFolder(path, mirror, again=self.again(name))
+        return RunFolder(path, mirror, options=self.options(name))
 
-    def again(self, name: str) -> str:
-        """The options with which a script, started in the same folder, goes on with the run of this name."""
+    def options(self, name: str) -> str:
+        """The options with which its script, started in the same folder, goes on with the run of this name."""
         words = ["--resume", name]
         words += ["--storage", self.where] if self.where != RUNS else []
         words += ["--cache", str(self.cache)] if self.cache != default_cache() else []
@@ -115,7 +115,7 @@ class Storage:
             begun = run.search.is_file() or (run.mirror is not None and run.mirror.read(run.search.name) is not None)
         if not begun:
             return f"{place} exists and is no run; choose another --name"
-        return f"{place} exists; choose another --name, or go on with it: {self.again(name)}"
+        return f"{place} exists; choose another --name, or go on with it: {run.again}"
 
     def _taken(self, name: str) -> bool:
         if not self.remote:
@@ -129,7 +129,9 @@ class Storage:
 
 
 def run_at(place: str, cache: Path) -> tuple[Storage, RunFolder]:
-    """The run in a folder or at a URL, and where it is kept."""
+    """The run in a folder or at a URL, or of this name among the runs in this folder; and where it is kept."""
+    if os.sep not in place and not Path(place).exists() and (Path(RUNS) / place).is_dir():
+        place = str(Path(RUNS) / place)
     if is_url(place):
         parent, name = above(place)
     else:

@@ -17,8 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import VGG16_Weights
 
-from core.errors import UserError
-from core.patience import first_line
+from core.errors import UserError, first_line
 from core.tensor_files import load_tensors
 from core.vgg import vgg16_features
 
@@ -49,6 +48,11 @@ class Weights:
     def without_head(self) -> "Weights":
         """The convolutions alone, under the same digest: what models that make their heads anew start from."""
         return Weights({k: t for k, t in self.tensors.items() if k.startswith("features.")}, self.source, self.digest)
+
+    @property
+    def with_head(self) -> bool:
+        """Whether ImageNet's two hidden layers are among them."""
+        return f"{HEAD_LAYERS[0]}.weight" in self.tensors
 
     @property
     def features(self) -> dict[str, Tensor]:

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from core.checks import shown
 from core.config import Config, config_from_flat
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.json_text import read_json
 from core.models import FaceModel, unlearned
 from core.names import CROP, MEAN_FACE, Architecture, Precision
-from core.patience import first_line
 from core.prediction import IMAGE_BATCH
 from core.preparation import Reporter
 from core.run_folder import RunFolder
@@ -31,7 +30,7 @@ SCORES = ("val_", "relative_error", "best_epoch")  # what the names of columns w
 
 @dataclass(frozen=True, eq=False)
 class Winner:
-    """The best retrained configuration of one kind of model, with a folder for each seed."""
+    """One retrained configuration of one kind of model, with a folder for each seed."""
 
     label: str
     config: Config
@@ -180,8 +179,8 @@ def load_model(backbone: Weights, winner: Winner, folder: Path, device: torch.de
 
 
 def check_weights(winners: Sequence[Winner], backbone: Weights, device: torch.device, report: Reporter) -> None:
-    """Load every model once, let it look at black faces, and let it go: what cannot be loaded, or not be used on the
-    device, must not cost an opening of the test split.
+    """Load every seed's model once, let each winner's first look at black faces, and let go of them: what cannot be
+    loaded, or not be used on the device, must not cost an opening of the test split.
 
     Raises:
         UserError: a seed's weights are missing, damaged or of another model, or the device fails.

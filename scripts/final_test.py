@@ -1,13 +1,15 @@
-"""Test a run's winners, once. Beside paper.py, for its own models, no other program opens the test split.
+"""Test a run's winners, once. Only this script, and paper.py for its own models, open the test split.
 
     python scripts/final_test.py runs/multitask
 
-Writes RUN/test: scores.csv, predictions.csv, figures and report.html.
+Writes RUN/test: scores.csv, predictions.csv, figures and report.html. A test that was cut off goes on when it is
+started again, as the same opening.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from core.atomic import write_text
 from core.bootstrap import too_few
 from core.cache_folder import CACHE_HELP, cache_folder, default_cache
 from core.device import device_at_hand, make_repeatable
-from core.errors import UserError, run_script
+from core.errors import UserError, first_line, run_script
 from core.faces import Faces
 from core.final_test import TestResult, predictions_table, scored_test, scores_table
 from core.front import Front, read_front
@@ -31,15 +33,16 @@ from core.kept_test import kept_run, kept_test
 from core.looks import save_figures
 from core.names import PARETO
 from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
-from core.patience import Patience, first_line
+from core.patience import Patience
 from core.preparation import load_faces
-from core.report import gender_is_tested, number, write_report
+from core.report import gender_is_tested, number, report_page
 from core.run_folder import RunFolder
+from core.search_record import is_replication
 from core.splits import Split, read_split
 from core.storage import run_at
 from core.weights import Weights
 from core.winner import Winner, check_weights, read_backbone, read_winners
-from search_spaces.joint import matters
+from search_spaces.effect import matters
 from tune.plan import plan_from_json
 from tune.progress import Counter, Progress, clock, say
 
@@ -76,21 +79,21 @@ class Doing:
 def main() -> None:
     """Parse, test, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or its URL")
+    parser.add_argument("run", metavar="RUN", help="a run's name, its folder, or its URL")
     parser.add_argument("--data", metavar="DIR", help="where the faces are now, if they have moved")
     parser.add_argument("--cache", type=cache_folder, default=default_cache(), metavar="DIR", help=CACHE_HELP)
     arguments = parser.parse_args()
     storage, run = run_at(arguments.run, arguments.cache)
     with storage.held(run, say):
         search = run.read_search()
-        if "paper" in search["plan"]:
-            raise UserError(f"{run.path}: a replication of the paper, which paper.py itself tests: {run.again}")
+        if is_replication(search):
+            raise UserError(f"{run.path}: a replication of the paper tests its winners itself: {run.again}")
         winners, backbone = read_winners(run), read_backbone(run)
         importance = read_importance(run.importance)
         faces, split = read_faces(run, search, arguments.data, arguments.cache)
         front = read_front(run, search) if search["plan"].get("objective") == PARETO else None
         doing = Doing()
-        with Progress(doing.line):
+        with _can_go_on(), Progress(doing.line):
             result, openings = tested(run, search, winners, backbone, (faces, split), arguments.cache, doing)
             table = scores_table(result)
             write_text(run.test / "scores.csv", table.to_csv(index=False))
@@ -101,6 +104,15 @@ def main() -> None:
     if short := too_few(result.truth, gender_is_tested(result)):
         print(f"note: {short}")
     print(f"report: {run.url(run.test.name, REPORT) or report}")
+
+
+@contextmanager
+def _can_go_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted; what was predicted is kept: started again it goes on, as the same opening")
+        raise
 
 
 def tested(
@@ -131,7 +143,7 @@ def read_faces(run: RunFolder, search: dict[str, Any], moved: str | None, cache:
     """The faces and the split of the run, and no others."""
     plan = plan_from_json(search["plan"], str(run.search))
     data = moved or plan.data
-    faces = load_faces(data, plan.drawn_faces, 0, cache, Counter)
+    faces = load_faces(data, plan.drawn_faces, cache, Counter)
     if faces.fingerprint != search["data_fingerprint"]:
         raise UserError(f"{data}: not the faces of this run (their content has changed)")
     split = read_split(run.split, faces)
@@ -179,7 +191,7 @@ def write_page(
     drawn = None
     if front is not None:
         drawn = front, save_figures(run.test / "figures", {"front": (front_figure(front), CAPTION)})
-    write_text(report, write_report(report, result, search, *openings, figures, mattered, drawn, matters))
+    write_text(report, report_page(run.path.name, result, search, *openings, figures, mattered, drawn, matters))
     show_in_tensorboard(run, {**figures, **mattered[1], **(drawn[1] if drawn else {})})
     return report
 

@@ -19,6 +19,7 @@ from core.errors import UserError, run_script
 from core.importance_figure import importance_figures
 from core.importance_table import sentences
 from core.run_folder import RunFolder, check_writable
+from core.search_record import is_replication
 from core.storage import run_at
 from tune.importance import check_alike, importance_of
 from tune.ledger import Ledger
@@ -70,7 +71,7 @@ def check_folder(path: Path) -> None:
 def plan_of(run: RunFolder) -> Plan:
     """What the run was to do."""
     recorded = run.read_search()
-    if "paper" in recorded["plan"]:
+    if is_replication(recorded):
         raise UserError(f"{run.path}: a replication of the paper, whose conclusions.csv says what mattered")
     return plan_from_json(recorded["plan"], str(run.search))
 

@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seeds", type=int, help=f"how often everything is done (default: {PaperPlan.seeds})")
     p.add_argument("--seed", type=int, help=f"all random numbers follow from it (default: {PaperPlan.seed})")
     p.add_argument("--epochs", type=int, help=f"of tables I to IV (default: {PaperPlan.epochs}, the paper's)")
-    p.add_argument("--final-epochs", type=int, help=f"of tables V and VI (default: {PaperPlan.final_epochs})")
+    p.add_argument(
+        "--final-epochs", type=int, help=f"of the winners of tables II to IV (default: {PaperPlan.final_epochs})"
+    )
     p.add_argument(
         "--follow",
         choices=list(Follow),
@@ -67,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--plan",
         action="store_true",
-        help="measure epochs of each model (minutes), list the runs and the time they would take, and end",
+        help="measure epochs of each model (minutes), list the runs with the time and disk they would take, and end",
     )
     add_place_options(p, "paper")
     return p
@@ -145,7 +147,7 @@ def resume(given: dict[str, Any]) -> None:
     with storage.held(run, say):
         recorded = run.read_search()
         if "paper" not in recorded["plan"]:
-            raise UserError(f"{run.path}: no replication of the paper; go on with it by scripts/search.py {run.again}")
+            raise UserError(f"{run.path}: no replication of the paper; go on with it: {run.again}")
         given.setdefault("trial_timeout", recorded.get("trial_timeout"))
         plan = paper_plan_from_json(recorded["plan"], str(run.search))
         if (run.path / "report.html").is_file():

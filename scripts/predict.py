@@ -32,6 +32,7 @@ from core.onnx_file import export_onnx
 from core.photo import Photo, drawn_photo, look_at, open_photo, photo_table
 from core.preparation import DRAWN
 from core.run_folder import RunFolder
+from core.search_record import is_replication
 from core.storage import run_at
 from core.synthetic import draw_faces
 from core.urls import is_url
@@ -150,7 +151,7 @@ def loaded(place: str, cache: Path) -> tuple[FaceModel, Precision, dict[str, str
     # A run under a URL is copied here, which only one process may do at a time; a folder is only read.
     with storage.held(run, say) if run.mirror is not None else nullcontext():
         search = run.read_search()
-        if "paper" in search["plan"]:
+        if is_replication(search):
             raise UserError(f"{run.path}: a replication of the paper; its winners are in {run.path}/table1 to table4")
         winner = read_winner(run, label)
         number, folder = chosen_seed(run, winner, seed, search)

@@ -19,6 +19,7 @@ from core.errors import UserError, run_script
 from core.importance_table import sentences
 from core.names import PARETO, Precision
 from core.run_folder import RunFolder
+from core.search_record import is_replication
 from search_spaces.catalogue import SPACES, find_space
 from search_spaces.parts import PARTS
 from tune.branches import KIND
@@ -81,9 +82,9 @@ def parser() -> argparse.ArgumentParser:
 
 def add_search_options(how: Group) -> None:
     """How many trials, how long, how chosen and how judged."""
-    how.add_argument("--trials", type=int, help=f"(default: {Plan.trials}; a grid has as many as it has)")
+    how.add_argument("--trials", type=int, help=f"(default: {Plan.trials}; of a grid its rows, times --replicates)")
     how.add_argument(
-        "--replicates", type=int, metavar="N", help="go through a grid so often, each time with a new seed (default: 1)"
+        "--replicates", type=int, metavar="N", help="go through a grid N times, each with a new seed (default: 1)"
     )
     how.add_argument(
         "--folds", type=int, metavar="K", help="train each trial on K folds; its scores are their means (default: 1)"
@@ -104,7 +105,8 @@ def add_search_options(how: Group) -> None:
     how.add_argument(
         "--reduction",
         type=float,
-        help=f"after --grace epochs, and each time they have grown so many times, 1 trial in so many goes on "
+        metavar="R",
+        help=f"of the trials that reach G, G*R, G*R*R ... epochs (G: --grace) the best 1 in R goes on "
         f"(default: {Plan.reduction:g})",
     )
     how.add_argument(
@@ -145,7 +147,7 @@ def add_winner_options(after: Group) -> None:
         "--race-rounds", type=int, metavar="N", help=f"at most, each with a new seed (default: {Plan.race_rounds})"
     )
     how_many = f"(default: {Plan.top_k}; {TOP_K} of a front)"
-    after.add_argument("--top-k", type=int, help=f"retrain so many of each kind of model {how_many}")
+    after.add_argument("--top-k", type=int, metavar="N", help=f"retrain the N best of each kind of model {how_many}")
     after.add_argument("--retrain-epochs", type=int, help=f"of each winner (default: {Plan.retrain_epochs})")
     after.add_argument("--retrain-seeds", type=int, help=f"of each winner (default: {Plan.retrain_seeds})")
 
@@ -191,8 +193,8 @@ def resume(given: dict[str, Any]) -> None:
     storage, run = run_to_resume(given)
     with storage.held(run, say):
         recorded = run.read_search()
-        if "paper" in recorded["plan"]:
-            raise UserError(f"{run.path}: a replication of the paper; go on with it by scripts/paper.py {run.again}")
+        if is_replication(recorded):
+            raise UserError(f"{run.path}: a replication of the paper; go on with it: {run.again}")
         given.setdefault("trial_timeout", recorded.get("trial_timeout"))
         plan = plan_from_json(recorded["plan"], str(run.search))
         changes = {key: given[key] for key in CHANGEABLE - PLACE if key in given}

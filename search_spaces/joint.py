@@ -4,18 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.config import learns_apart
-from core.names import TASKS, Architecture, AttentionKind, LandmarkHead, LandmarkLoss, Task
+from core.names import Architecture, AttentionKind, LandmarkHead
 from search_spaces.attention import ATTENDING
 from search_spaces.gender import OPTIMISATION
-from search_spaces.landmarks import REGRESSION
+from search_spaces.landmarks import REGRESSION, REGRESSION_CONDITIONS
 from search_spaces.multitask import WEIGHTING
 from search_spaces.parameter import Choice, Value
-from search_spaces.parts import DEFAULTS, LAMBDAS, PARTS, WEIGHING, without_effect
+from search_spaces.parts import DEFAULTS, WEIGHING, WITH_BOTH, WITH_LANDMARKS
 from search_spaces.space import Condition, Space
-
-_WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
-_WITH_BOTH = tuple(str(a) for a in Architecture if len(TASKS[a]) == 2)
 
 JOINT = Space(
     name="joint",
@@ -28,13 +24,10 @@ JOINT = Space(
         **ATTENDING,
     },
     conditions={
-        "landmark_loss": Condition("architecture", _WITH_LANDMARKS),
-        "smooth_l1_beta": Condition("landmark_loss", (str(LandmarkLoss.SMOOTH_L1),)),
-        "huber_delta": Condition("landmark_loss", (str(LandmarkLoss.HUBER),)),
-        "wing_w": Condition("landmark_loss", (str(LandmarkLoss.WING),)),
-        "wing_epsilon": Condition("landmark_loss", (str(LandmarkLoss.WING),)),
-        "lambda1": Condition("architecture", _WITH_BOTH),
-        "lambda2": Condition("architecture", _WITH_BOTH),
+        "landmark_loss": Condition("architecture", WITH_LANDMARKS),
+        **REGRESSION_CONDITIONS,
+        "lambda1": Condition("architecture", WITH_BOTH),
+        "lambda2": Condition("architecture", WITH_BOTH),
         "d_k": Condition("architecture", (str(Architecture.ATTENTION),)),
     },
 )
@@ -56,19 +49,25 @@ class Helpful:
     them."""
 
 
-_ROOM = (("architecture", _WITH_LANDMARKS), ("frozen_blocks", (4,)))
+_ROOM = (("architecture", WITH_LANDMARKS), ("frozen_blocks", (4,)))
 HELPFUL = {
     "flip": Helpful(True),
     "attention": Helpful(str(AttentionKind.SELF_RMS), (("architecture", (str(Architecture.ATTENTION),)),)),
     "landmark_head": Helpful(str(LandmarkHead.HEATMAP), _ROOM, WEIGHING),
     "heatmap_block": Helpful(4, (*_ROOM, ("landmark_head", (str(LandmarkHead.HEATMAP),))), WEIGHING),
     "dropout": Helpful(
-        0.2, (("frozen_blocks", (4, 5)), ("landmark_head", (str(LandmarkHead.REGRESSION),))), ("landmark_head",)
+        0.2,
+        (
+            ("architecture", WITH_LANDMARKS),
+            ("frozen_blocks", (4, 5)),
+            ("landmark_head", (str(LandmarkHead.REGRESSION),)),
+        ),
+        ("landmark_head",),
     ),
 }
 HELPFUL_RANGES: dict[str, tuple[tuple[str, tuple[Value, ...]], ...]] = {
     "lr_landmarks": (
-        ("architecture", _WITH_BOTH),
+        ("architecture", WITH_BOTH),
         ("frozen_blocks", (4,)),
         ("landmark_head", (str(LandmarkHead.HEATMAP),)),
         ("heatmap_block", (4,)),
@@ -76,16 +75,6 @@ HELPFUL_RANGES: dict[str, tuple[tuple[str, tuple[Value, ...]], ...]] = {
 }
 """Parts that lowered the NME by more than chance with a value that no two models need share, so that they are searched;
 and the settings that this was measured with."""
-
-
-_IDLE: dict[str, tuple[tuple[str, tuple[Value, ...]], ...]] = {
-    "landmark_start": (("architecture", (str(Architecture.GENDER),)),),
-    "head_width": (
-        ("architecture", (str(Architecture.LANDMARKS),)),
-        ("landmark_head", (str(LandmarkHead.HEATMAP),)),
-    ),
-}
-"""Settings of no parameter of ``joint``, and with what other settings together they change nothing."""
 
 
 def helpful_settings(settings: Mapping[str, Any], vary: Sequence[str]) -> dict[str, Any]:
@@ -119,22 +108,3 @@ def helpful_parts(settings: Mapping[str, Any], vary: Sequence[str]) -> list[str]
         for key, needs in HELPFUL_RANGES.items()
         if key not in asked and all(need in free or whole[need] in values for need, values in needs)
     ]
-
-
-def _both_learn(config: Mapping[str, Any]) -> bool:
-    """Whether neither task's loss is weighed with 0, with which nothing is learned."""
-    return all(config.get(key, DEFAULTS[key]) > 0 for key in LAMBDAS)
-
-
-def matters(key: str, config: Mapping[str, Any]) -> bool:
-    """Whether a setting changes anything in such a trial: d_k only in self-attention, beta only in smooth L1."""
-    if without_effect(key, config) or (key in LAMBDAS and learns_apart(config) and _both_learn(config)):
-        return False
-    if key in _IDLE and all(config.get(setting, DEFAULTS[setting]) in values for setting, values in _IDLE[key]):
-        return False
-    if key in PARTS:
-        return all(config.get(setting, DEFAULTS[setting]) in values for setting, values in PARTS[key].needs)
-    if key == "views":
-        return bool(config.get("augmentation"))
-    condition = JOINT.conditions.get(key)
-    return condition is None or (JOINT.is_active(key, config) and matters(condition.parent, config))

@@ -11,6 +11,12 @@ from core.json_text import is_number
 Value = str | int | float | bool
 
 
+def typed(value: Value) -> str:
+    """A value as a user types it: ``true`` and ``false`` as in JSON."""
+    text = str(value)
+    return text.lower() if text in ("True", "False") else text  # numpy's too, as tables hold them
+
+
 @dataclass(frozen=True)
 class Float:
     """A real number from ``low`` to ``high``, both included; ``log`` draws its logarithm evenly."""
@@ -65,7 +71,7 @@ class Choice:
         return value in self.values
 
     def __str__(self) -> str:
-        return ", ".join(str(value) for value in self.values)
+        return ", ".join(map(typed, self.values))
 
 
 Parameter = Float | Int | Choice

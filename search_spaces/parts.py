@@ -18,11 +18,12 @@ from core.names import (
     Task,
 )
 from search_spaces.gender import OPTIMISATION
-from search_spaces.parameter import Choice, Float, Int, Parameter, Value
+from search_spaces.landmarks import REGRESSION
+from search_spaces.parameter import Choice, Float, Int, Parameter, Value, typed
 from search_spaces.space import Condition, Space
 
-_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
-_BOTH = tuple(str(a) for a in Architecture if len(TASKS[a]) == 2)
+WITH_LANDMARKS = tuple(str(a) for a in Architecture if Task.LANDMARKS in TASKS[a])
+WITH_BOTH = tuple(str(a) for a in Architecture if len(TASKS[a]) == 2)
 _ATTENDING = ("architecture", (str(Architecture.ATTENTION),))
 _SELF = ("attention", tuple(map(str, SELF_ATTENTION)))
 _ROOM = ("frozen_blocks", (0, 1, 2, 3, 4))
@@ -42,14 +43,14 @@ PARTS = {
     "weight_decay": Part(Float(1e-6, 1e-1, log=True)),
     "dropout": Part(Float(0.0, 0.7)),
     "batch_size": Part(Choice((8, 15, 30, 60))),
-    "lr_landmarks": Part(OPTIMISATION["lr"], (("architecture", _BOTH),)),
+    "lr_landmarks": Part(OPTIMISATION["lr"], (("architecture", WITH_BOTH),)),
     "flip": Part(Choice((False, True))),
     "augmentation": Part(Choice((0.0, 0.25, 0.5, 1.0))),
-    "loss_weighting": Part(Choice(tuple(map(str, LossWeighting))), (("architecture", _BOTH),)),
-    "landmark_head": Part(Choice(tuple(map(str, LandmarkHead))), (("architecture", _LANDMARKS),)),
+    "loss_weighting": Part(Choice(tuple(map(str, LossWeighting))), (("architecture", WITH_BOTH),)),
+    "landmark_head": Part(Choice(tuple(map(str, LandmarkHead))), (("architecture", WITH_LANDMARKS),)),
     "heatmap_block": Part(
         Choice((4, 5)),
-        (("architecture", _LANDMARKS), _ROOM, ("landmark_head", (str(LandmarkHead.HEATMAP),))),
+        (("architecture", WITH_LANDMARKS), _ROOM, ("landmark_head", (str(LandmarkHead.HEATMAP),))),
     ),
     "attention": Part(Choice(tuple(map(str, AttentionKind))), (_ATTENDING,)),
     "attention_heads": Part(Choice((1, 2, 4, 8)), (_ATTENDING, _SELF)),
@@ -68,6 +69,8 @@ lambdas, and goes on the same way.
 
 HEAD = "landmark_head"
 LAMBDAS = ("lambda1", "lambda2")
+LOSS_KEYS = (*REGRESSION, *LAMBDAS)
+"""All that the paper's loss is made of."""
 WEIGHING = (*LAMBDAS, "loss_weighting")
 """What weighs the tasks against each other."""
 
@@ -97,7 +100,7 @@ def with_parts(space: Space, names: Sequence[str]) -> Space:
         if name in space.parameters or names.count(name) > 1:
             raise UserError(f"--vary {name}: varies already")
         if name in space.fixed:
-            raise UserError(f"--vary {name}: is fixed to {space.fixed[name]}")
+            raise UserError(f"--vary {name}: is fixed to {typed(space.fixed[name])}")
     for name in PARTS:  # in their order, because some depend on others
         if name in names:
             space = _with_part(space, name, PARTS[name])
@@ -114,7 +117,7 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
             rule = f"{setting} must be {' or '.join(map(str, wanted))}"
             raise UserError(f"--vary {name}: would have no effect in space {space.name}; {rule}, got {got}")
         if setting in space.parameters and len(found) < len(possible):
-            condition = Condition(setting, found)
+            condition = Condition(setting, tuple(value for value in found if value in space.parameters[setting]))
     if name in WEIGHING and _shares_nothing(space):
         raise UserError(f"--vary {name}: has nothing to weigh in space {space.name}; {nothing_shared(space)}")
     parameters, conditions = {**space.parameters, name: part.parameter}, dict(space.conditions)
@@ -159,5 +162,5 @@ def without_idle_weights(space: Space) -> Space:
     for key in sorted(weights, key=lambda key: key in ONLY_WITH):  # last those that depend on another
         parameters[key] = parameters.pop(key)  # after the head
         if key not in conditions or len(space.values_of(conditions[key].parent, "")) == 1:
-            conditions[key] = Condition(HEAD, sharing)
+            conditions[key] = Condition(HEAD, tuple(head for head in sharing if head in parameters[HEAD]))
     return replace(space, parameters=parameters, conditions=conditions)

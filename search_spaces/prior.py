@@ -9,7 +9,7 @@ import numpy as np
 
 from core.config import FOLLOWS, config_from_flat, filled
 from core.names import Architecture
-from search_spaces.joint import matters
+from search_spaces.effect import matters
 from search_spaces.paper import PAPER_CHOICES, PAPER_FIXED
 from search_spaces.parameter import Choice, Float, Int, Parameter, Value
 from search_spaces.parts import DEFAULTS, PARTS

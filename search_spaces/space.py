@@ -9,7 +9,7 @@ from core.checks import shown
 from core.config import check_value
 from core.errors import UserError
 from core.json_text import parse_json
-from search_spaces.parameter import KINDS, Choice, Parameter, Value, ends_of
+from search_spaces.parameter import KINDS, Choice, Parameter, Value, ends_of, typed
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Space:
         self._check_cells()
         if "architecture" not in self.parameters and "architecture" not in self.fixed:
             raise UserError(f"space {self.name}: architecture must be a parameter or fixed")
+        if "architecture" in self.conditions:
+            raise UserError(f"space {self.name}: architecture must not depend on another parameter")
 
     def _check_conditions(self) -> None:
         order = list(self.parameters)
@@ -107,10 +109,20 @@ class Space:
         return any(condition.parent == key for condition in self.conditions.values())
 
     def values_of(self, key: str, default: Value) -> tuple[Value, ...]:
-        """All values that a setting can take in this space; for numbers from a range, its two ends."""
-        if key in self.parameters:
-            return ends_of(self.parameters[key])
-        return (self.fixed.get(key, default),)
+        """All values that a setting can take in this space; for numbers from a range, its two ends.
+
+        Where what it depends on leaves it undrawn it has ``default``, as where the space does not name it.
+        """
+        drawn = ends_of(self.parameters[key]) if key in self.parameters else ()
+        undrawn = () if self._is_always_drawn(key) else (self.fixed.get(key, default),)
+        return tuple(dict.fromkeys([*drawn, *undrawn]))
+
+    def _is_always_drawn(self, key: str) -> bool:
+        if key not in self.parameters or key not in self.conditions:
+            return key in self.parameters
+        condition = self.conditions[key]
+        possible = ends_of(self.parameters[condition.parent])
+        return self._is_always_drawn(condition.parent) and set(possible) <= set(condition.values)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that :func:`space_from_json` turns back into this space."""
@@ -128,9 +140,9 @@ class Space:
         rows = []
         for key, parameter in self.parameters.items():
             condition = self.conditions.get(key)
-            when = f"   if {condition.parent} is {' or '.join(map(str, condition.values))}" if condition else ""
+            when = f"   if {condition.parent} is {' or '.join(map(typed, condition.values))}" if condition else ""
             rows.append(f"  {key:<16}{parameter}{when}")
-        fixed = [f"  {key:<16}{value}" for key, value in self.fixed.items()]
+        fixed = [f"  {key:<16}{typed(value)}" for key, value in self.fixed.items()]
         grid = ["grid", *("  " + " ".join(f"{k}={v}" for k, v in cell.items()) for cell in self.cells)]
         parts = ["varies", *rows, *(grid if self.cells else []), "fixed", *fixed]
         return "\n".join([f"{self.name}: {self.summary}", *parts])
@@ -169,10 +181,7 @@ def space_from_json(data: Any) -> Space:
 def _described(data: Any) -> Space:
     parameters: dict[str, Parameter] = {}
     for key, given in data["parameters"].items():
-        options: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name != "kind"
-        }
-        parameters[key] = KINDS[given["kind"]](**options)
+        parameters[key] = _parameter(key, given)
     conditions = {
         key: Condition(str(given["parent"]), tuple(_listed(given["values"])))
         for key, given in data.get("conditions", {}).items()
@@ -182,9 +191,26 @@ def _described(data: Any) -> Space:
         _word(data.get("summary", "")),
         parameters,
         conditions,
-        dict(data["fixed"]),
+        dict(data.get("fixed", {})),
         tuple(dict(cell) for cell in _listed(data.get("cells", []))),
     )
+
+
+def _parameter(key: str, given: Any) -> Parameter:
+    kinds = {"choice": {"values"}, "float": {"low", "high", "log"}, "int": {"low", "high", "log"}}
+    if not isinstance(given, Mapping) or given.get("kind") not in kinds:
+        got = given.get("kind") if isinstance(given, Mapping) else given
+        raise UserError(f"parameter {key}: kind must be {', '.join(kinds)}, got {shown(got)}")
+    kind = str(given["kind"])
+    options = {k: tuple(value) if isinstance(value, list) else value for k, value in given.items() if k != "kind"}
+    if not kinds[kind] - {"log"} <= set(options) <= kinds[kind]:
+        raise UserError(
+            f"parameter {key}: a {kind} has {', '.join(sorted(kinds[kind]))}, got {', '.join(options) or 'none'}"
+        )
+    try:
+        return KINDS[kind](**options)
+    except UserError as error:
+        raise UserError(f"parameter {key}: {error}") from None
 
 
 def _word(given: Any) -> str:

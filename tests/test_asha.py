@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from core.retraining import Objective
+from core.objective import Objective
 from tune.asha import ResumableAsha, SortedBracket
 
 
@@ -115,3 +115,17 @@ def test_asha_judges_as_rays_own_where_there_is_one_kind():
             assert decision == theirs.on_trial_result(None, other, result)
             if decision == "STOP":
                 break
+
+
+@pytest.mark.parametrize(("grace", "reduction"), [(2, 1.2), (1, 1.1), (2, 3)])
+def test_trials_are_judged_in_rungs_epochs_alone_also_where_these_lie_close(grace, reduction):
+    rungs = {math.ceil(grace * reduction**k) for k in range(50)} & set(range(10))
+    asha, trial = ResumableAsha(Objective("relative_error"), 10, grace, reduction), fake_trial("one")
+    asha.on_trial_add(None, trial)
+    judged, before = set(), 0
+    for epoch in range(1, 10):
+        asha.on_trial_result(None, trial, {"epoch": epoch, "relative_error": 0.5})
+        seen = sum(count for _, count in asha.rungs()[""])
+        judged |= {epoch} if seen > before else set()
+        before = seen
+    assert judged == rungs

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorboard.summary.writer import event_file_writer
 from torch.utils.tensorboard import SummaryWriter
 
 from core.run_folder import RunFolder
@@ -12,6 +13,12 @@ from tune.board import Board
 from tune.ledger import Entry
 
 SPACE = SPACES["landmarks"]
+
+
+@pytest.fixture(autouse=True)
+def counted_from_0(monkeypatch):
+    """Files of one second are read in the order of their numbers' digits, in which 10 comes before 9."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 def epoch(number, error):
@@ -102,3 +109,26 @@ def test_a_trial_that_starts_over_leaves_no_epochs_of_its_first_attempt(run):
     curve = pd.DataFrame(points(read(run.trial(0)), "relative_error"), columns=["epoch", "error"])
     assert curve["epoch"].tolist() == [1, 2]
     assert curve["error"].tolist() == pytest.approx([0.95, 0.85])
+
+
+def test_a_trial_begun_again_by_the_same_search_leaves_no_epochs_of_before(run):
+    board = Board(run, SPACE)
+    for curve in ([0.9, 0.8, 0.7], [0.95, 0.85]):
+        board.begin(Entry(0, {}))
+        for length in range(1, len(curve) + 1):
+            board.epoch(entry(0, curve[:length]))
+    board.close()
+    found = points(read(run.trial(0)), "relative_error")
+    assert found == [(1, pytest.approx(0.95)), (2, pytest.approx(0.85))]
+
+
+def test_a_winner_gone_on_with_by_the_same_search_leaves_no_epochs_behind_its_checkpoint(run):
+    board, folder = Board(run, SPACE), str(run.path / "winners" / "gender" / "seed-0")
+    for first, errors in ((1, [0.9, 0.8, 0.7]), (2, [0.85, 0.75])):
+        board.winner_begin(folder)
+        curve = [epoch(at, error) for at, error in enumerate(errors, first)]
+        for length in range(1, len(curve) + 1):
+            board.winner_epoch(folder, curve[:length])
+    board.close()
+    found = points(read(folder), "relative_error")
+    assert found == [(1, pytest.approx(0.9)), (2, pytest.approx(0.85)), (3, pytest.approx(0.75))]

@@ -226,11 +226,11 @@ def test_an_interval_over_persons_covers_the_truth_as_often_as_it_says_and_one_o
     ("women", "men", "each", "with_gender", "short"),
     [
         (25, 25, 1, True, ""),
-        (40, 4, 1, True, "4 men only"),
+        (40, 4, 1, True, "only 4 men among the test faces"),
         (40, 4, 1, False, ""),
-        (12, 12, 1, True, "24 people, 12 women, 12 men only"),
-        (60, 60, 10, True, "12 people, 6 women, 6 men only"),
-        (60, 60, 10, False, "12 people only"),
+        (12, 12, 1, True, "only 24 people, 12 women, 12 men among the test faces"),
+        (60, 60, 10, True, "only 12 people, 6 women, 6 men among the test faces"),
+        (60, 60, 10, False, "only 12 people among the test faces"),
     ],
 )
 def test_too_few_people_or_of_either_gender_are_told(women, men, each, with_gender, short) -> None:

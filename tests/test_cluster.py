@@ -76,7 +76,9 @@ def test_a_resumed_run_has_its_workers_again_as_far_as_there_is_room(given, befo
 
 
 def test_a_run_is_not_resumed_on_fewer_gpus_without_a_word():
-    with pytest.raises(UserError, match=r"--gpus-per-trial 1: no node has so many GPUs \(0\)"):
+    with pytest.raises(
+        UserError, match="this run trains with 1 GPU a trial, and no node has that; --gpus-per-trial 0 goes on without"
+    ):
         workers_again({}, {"count": 2, "gpus": 1.0}, Machine((Node(2, 0),)), print)
 
 

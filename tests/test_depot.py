@@ -30,7 +30,7 @@ def made(tmp_path, monkeypatch):
 def test_a_file_is_fetched_piece_by_piece_once_and_kept(made, tmp_path):
     found, source = made
     target = found.local(Path("/elsewhere/activations.npy"))
-    assert target == tmp_path / "node" / "activations-x" / "activations.npy"
+    assert target == tmp_path / "node" / "fetched" / "activations-x" / "activations.npy"
     assert target.read_bytes() == source.read_bytes()
     source.unlink()
     assert found.local(Path("/elsewhere/activations.npy")) == target
@@ -48,4 +48,6 @@ def test_a_node_without_room_ends_no_trial_and_leaves_nothing_half_fetched(made,
     monkeypatch.setattr("tune.depot.reserve", full)
     with pytest.raises(AwayError, match=r"cannot be kept on node .*No space left on device.*--resume"):
         made[0].local(Path("/elsewhere/activations.npy"))
-    assert [path.name for path in (tmp_path / "node" / "activations-x").iterdir() if path.suffix != ".lock"] == []
+    assert [
+        path.name for path in (tmp_path / "node" / "fetched" / "activations-x").iterdir() if path.suffix != ".lock"
+    ] == []

@@ -84,4 +84,5 @@ def test_what_is_no_earlier_search_is_one_line(first, storage):
     refused(read_run, "first", "no trials yet")
     record = json.loads((first / "search.json").read_text())
     (first / "search.json").write_text(json.dumps(record | {"plan": {"paper": True}}))
-    refused(read_run, "first", "a replication of the paper; name one of its steps, as first/table3")
+    for read in (read_run, winners_prior):
+        refused(read, "first", "a replication of the paper; name one of its steps, as first/table3")

@@ -10,7 +10,7 @@ from benchmarks.engine_ways import Timing, Way, _tandems
 from benchmarks.peers.training import train
 from core.config import config_from_flat
 from core.errors import UserError
-from core.retraining import Objective
+from core.objective import Objective
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
 from search_spaces.space import space_from_json

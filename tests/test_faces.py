@@ -198,14 +198,6 @@ def test_drawn_faces_are_those_of_the_seed_each_a_person(drawn: Faces) -> None:
     assert (drawn.file[0], drawn.file[19], drawn.source) == ("drawn-000000", "drawn-000019", "drawn")
 
 
-def test_some_faces_are_taken_as_copies_in_the_order_asked_for(drawn: Faces) -> None:
-    images, landmarks, gender = drawn.take(np.array([7, 2]))
-    for taken, whole in ((images, drawn.images), (landmarks, drawn.landmarks), (gender, drawn.gender)):
-        assert np.array_equal(taken, np.stack([whole[7], whole[2]]))
-    images[:] = 0
-    assert drawn.images[7].any()
-
-
 def test_another_seed_count_or_version_has_a_cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def draw(count: int, seed: int, progress: object, out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         out[:] = seed

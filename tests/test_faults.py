@@ -92,12 +92,12 @@ def test_a_full_disk_is_waited_for_ends_the_search_if_it_stays_and_loses_nothing
         last = hasty.end(2).strip().splitlines()[-1]
         assert last.startswith(f"error: {folder}")
         assert "No space left on device, for" in last
-        again = f"--resume a --storage {disk} --cache {cache}"
+        again = f"python scripts/search.py --resume a --storage {disk} --cache {cache}"
         assert last.endswith(f"nothing that ended is lost: go on with {again}")
         filler.unlink()
 
         here = epochs_of(folder)
-        search = Running([sys.executable, "scripts/search.py", *shlex.split(again)], tmp_path / "said")
+        search = Running([sys.executable, *shlex.split(again)[1:]], tmp_path / "said")
         search.until(lambda: epochs_of(folder) >= here + 2)
         fill(filler)
         search.until(lambda: "storage is full" in search.said)
@@ -259,11 +259,11 @@ def test_ctrl_c_twice_ends_a_search_at_once_and_once_a_retraining_tidily_and_bot
     pressed = time.monotonic()
     said = search.end(130)
     assert time.monotonic() - pressed < 20
-    again = f"--resume a --storage {tmp_path} --cache {cache}"
+    again = f"python scripts/search.py --resume a --storage {tmp_path} --cache {cache}"
     assert f"Go on with: {again}\n" in said
     assert epochs_of(tmp_path / "a") < epochs_of(alone)
 
-    words = [sys.executable, "scripts/search.py", *shlex.split(again)]
+    words = [sys.executable, *shlex.split(again)[1:]]
     retraining = Running(words, tmp_path / "said again", preexec_fn=hears_ctrl_c)
     winner = tmp_path / "a/winners/gender/seed-0"
     retraining.until(lambda: any(winner.glob("events*")))  # its first epoch has come

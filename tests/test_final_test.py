@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,7 @@ def test_a_very_sure_model_makes_no_noise_in_predictions_csv(recwarn: pytest.War
     winner = made_winner("gender", (0,), architecture="gender")
     logits = np.where(GENDER[:, None] == [0, 1], 900.0, -900.0).astype(np.float32)
     table = predictions_table(result(scored(winner, [Predictions(logits)], 1.0, TRUTH, MEAN_FACE_NME_PCT)))
-    assert table["man_probability"].tolist() == GENDER.tolist()
+    assert table["probability_man"].tolist() == GENDER.tolist()
     assert not recwarn.list
 
 
@@ -198,17 +199,17 @@ def test_the_script_leaves_all_that_is_promised_and_is_told_from_inside_the_run(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("error", "code"), [(UserError("the disk is full"), 2), (KeyboardInterrupt(), 130)])
 def test_a_test_that_is_cut_off_while_it_draws_is_gone_on_with_and_counts_once(
-    run: RunFolder, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: RunFolder, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys, error: BaseException, code: int
 ) -> None:
-    def full(*_: object) -> None:
-        raise UserError("the disk is full")
-
     with monkeypatch.context() as patch:
-        patch.setattr("core.gallery.write_figures", full)
-        assert script(run.path, "--cache", cache) == 2
+        patch.setattr("core.gallery.write_figures", Mock(side_effect=error))
+        patch.setattr("signal.signal", lambda *_: None)  # an interrupted script hears no second Ctrl-C
+        assert script(run.path, "--cache", cache) == code
     scores = pd.read_csv(run.test / "scores.csv")
-    assert "predicting 4 faces" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert ("predicting 4 faces" in out, "it goes on, as the same opening" in out) == (True, code == 130)
     assert script(run.path, "--cache", cache) == 0
     out = capsys.readouterr().out
     assert "going on with the test of 20" in out
@@ -220,9 +221,7 @@ def test_a_test_that_is_cut_off_while_it_draws_is_gone_on_with_and_counts_once(
 
 @pytest.mark.slow
 def test_what_tensorboard_cannot_be_given_costs_no_scores(run: RunFolder, cache: Path, monkeypatch, capsys) -> None:
-    def full(_: str) -> object:
-        raise OSError(28, "No space left on device")
-
+    full = Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", full)
     assert script(run.path, "--cache", cache) == 0
     out = capsys.readouterr().out
@@ -248,7 +247,9 @@ REFUSED = {
     "not the faces of this run": change_faces,
     "seed-2/weights.safetensors: ": lambda run: (run.winner("gender", 2) / "weights.safetensors").write_bytes(b""),
     "backbone.safetensors: ": lambda run: run.backbone.unlink(),
-    "go on with the run: --resume first": lambda run: (run.winner("gender", 2) / "config.json").unlink(),
+    "go on with the run: python scripts/search.py --resume first": lambda run: (
+        run.winner("gender", 2) / "config.json"
+    ).unlink(),
     "no run here": lambda run: run.search.unlink(),
 }
 

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from core.errors import UserError
-from core.retraining import Objective
+from core.objective import Objective
 from core.seeds import derived_seed
 from search_spaces.catalogue import SPACES
 from tune.head_start import LEADER, OF_PRIOR, Earlier, HeadStart, read_head_start

@@ -14,9 +14,9 @@ from test_structure import ROOT
 from core import final_test
 from core.conclusions import Conclusion
 from core.errors import UserError
-from core.paper_report import write_paper_report
+from core.paper_report import paper_report_page
 from core.replication import CHOICES, replicated_table
-from core.report import write_report
+from core.report import report_page
 
 SCRIPT = "<script>alert('1')</script><img src=x onerror=\"a\">&"
 
@@ -62,8 +62,7 @@ def test_the_report_of_a_test_shows_markup_from_files_as_text(tmp_path: Path) ->
         "tested": SCRIPT,
         "test_device": SCRIPT,
     }
-    path = Path("storage") / inside / "test" / "report.html"
-    page = write_report(path, result, search, [SCRIPT], {SCRIPT: [SCRIPT]}, {tmp_path / "a.png": SCRIPT})
+    page = report_page(inside, result, search, [SCRIPT], {SCRIPT: [SCRIPT]}, {tmp_path / "a.png": SCRIPT})
     # Tested, before, run and date elsewhere, gain, caption, device; the label in 2 + 2 tables of scores and 1 of settings
     assert_harmless(page, SCRIPT, 12)
     assert_harmless(page, inside, 4)  # the run's name twice, the data folder, the weights file
@@ -74,7 +73,7 @@ def test_the_report_of_the_paper_shows_markup_from_files_as_text() -> None:
     facts |= {"differs": [SCRIPT], "failures": [SCRIPT], "openings": [SCRIPT, "b"], "others": {SCRIPT: [SCRIPT]}}
     conclusions = [Conclusion(SCRIPT, SCRIPT, SCRIPT, 3, 3, (0.25, 0.1, 0.4), 0.1, "supported"), *CONCLUSIONS[1:]]
     tables = {n: replicated_table(n, runs_like_the_papers(n, 0.5), BASELINE) for n in CHOICES}
-    page = write_paper_report(facts, tables, {}, conclusions, {})
+    page = paper_report_page(facts, tables, {}, conclusions, {})
     texts = sum(isinstance(value, str) for value in FACTS.values())
     # The name stands in the title too, the device in the last paragraph; then what is set above, and three of the conclusion.
     assert_harmless(page, SCRIPT, texts + 2 + 5 + 3)

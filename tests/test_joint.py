@@ -6,7 +6,7 @@ from real_search import ROOT
 
 from core.errors import UserError
 from search_spaces.catalogue import SPACES
-from search_spaces.joint import matters
+from search_spaces.effect import matters
 from search_spaces.parameter import ends_of
 from search_spaces.parts import DEFAULTS, PARTS
 from tune.planning import new_plan, searched_space
@@ -32,13 +32,14 @@ def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_
             ({}, [key], ends_of(PARTS[key].parameter)),
         ):
             space, _ = searched_space(SPACES["joint"], Profile.FAST, {**frozen, **settings}, vary)
-            assert space.values_of(key, "") == expected
+            assert set(space.values_of(key, DEFAULTS[key])) == set(expected)
     assert measured.loc[("dropout 0.2", 4), "gain_pct_min"] > 0
     for frozen, settings, vary, expected in (
         (4, {}, [], None),  # with heatmaps it was not measured
         (4, {"lambda2": 2.0}, [], 0.2),
         (5, {}, ["landmark_head"], None),
         (4, {"landmark_head": "regression"}, [], None),
+        (4, {"architecture": "gender"}, [], None),
         (0, {}, [], None),
     ):
         space, _ = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": frozen, **settings}, vary)
@@ -62,17 +63,17 @@ def test_what_joint_does_of_its_own_accord_is_measured_to_help_and_the_user_has_
         space, _ = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4, **settings}, vary)
         assert "landmark_head" not in space.fixed
     assert "attention" not in searched_space(SPACES["joint"], Profile.FAST, {"architecture": "gender"}, [])[0].fixed
-    with pytest.raises(UserError, match="--vary flip: is fixed to True"):
+    with pytest.raises(UserError, match="--vary flip: is fixed to true"):
         searched_space(SPACES["joint"], Profile.FAST, {"flip": True}, ["flip"])
 
 
 def test_joint_says_what_it_has_by_default_and_no_other_space_has_it():
     told = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4, "flip": False}, [])[1]
     helps = "attention=self_rms landmark_head=heatmap heatmap_block=4, and searches lr_landmarks too"
-    assert told[0] == f"joint has what helps: {helps} (--set or --vary otherwise)"
+    assert told[0] == f"joint has what was measured to help: {helps} (override with --set or --vary)"
     alone = {"architecture": "multitask", "frozen_blocks": 4, "flip": True, "heatmap_block": 4}
     told = searched_space(SPACES["joint"], Profile.FAST, alone, ["landmark_head"])[1]
-    assert told[0] == "joint searches lr_landmarks too (--set or --vary otherwise)"
+    assert told[0] == "joint searches lr_landmarks too (override with --set or --vary)"
     grid = searched_space(SPACES["joint"], Profile.FAST, {"frozen_blocks": 4}, [], grid=True)[0]
     assert "lr_landmarks" not in grid.parameters
     for name in set(SPACES) - {"joint"}:
@@ -109,14 +110,14 @@ def test_tpe_says_when_it_will_hardly_learn(trials, said):
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
-        ("multitask", {}, "16 trials of up to 10 epochs; then the best anew: 50 epochs with 3 seeds"),
+        ("multitask", {}, "16 trials of up to 10 epochs; then the best retrained: 50 epochs with 3 seeds"),
         (
             "joint",
             {"race": 4, "top_k": 2, "grace": 10, "retrain_seeds": 1},
-            "16 trials of 10 epochs; a race of 4 leaders; then the 2 best of each of 4 kinds of model anew: "
+            "16 trials of 10 epochs; a race of 4 leaders; then the 2 best of each of 4 kinds of model retrained: "
             "50 epochs with 1 seed",
         ),
-        ("paper_gender", {}, "4 trials of 10 epochs; then the best anew: 50 epochs with 3 seeds"),
+        ("paper_gender", {}, "4 trials of 10 epochs; then the best retrained: 50 epochs with 3 seeds"),
     ],
 )
 def test_a_search_says_at_its_start_how_much_will_be_trained(name, options, told):

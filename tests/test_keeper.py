@@ -291,5 +291,8 @@ def test_storage_that_stays_away_is_an_error_that_says_where_everything_is(tmp_p
         with storage.held(run, print):
             points_to(tmp_path / "there", FILE)
 
-    with pytest.raises(UserError, match=rf"everything is in {run.path}, and --resume a --storage .* copies it"):
+    with pytest.raises(
+        UserError,
+        match=rf"everything is in {run.path}, and python scripts/search\.py --resume a --storage .* copies it",
+    ):
         lose_storage()

@@ -240,7 +240,7 @@ def test_a_search_that_learns_takes_a_seed_that_no_run_has_which_it_learns_from(
     known = knowledge(tmp_path, "first", "second")
     seeds = [known.fresh_seed(None, said.append)["seed"]]
     assert known.fresh_seed(None, said.append) == {"seed": seeds[0]}  # the same command, the same search
-    assert said == [f"seed {seeds[0]}, because what is learned from has others"] * 2
+    assert said == [f"seed {seeds[0]}, as the runs that it learns from had others"] * 2
     assert known.fresh_seed(7, said.append) == {}
     with pytest.raises(
         UserError, match="--seed 1: --warm-start second has it too, and its trials would be drawn again"

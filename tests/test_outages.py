@@ -80,7 +80,10 @@ def own_cache(cache, folder):
 def nobody_else_works_on_it(place, cache, options):
     """A second search of the run's name, and a second resume, are refused in one line."""
     for words, reason in (
-        (["--name", "a", *options], "/a.* exists; choose another --name, or go on with it: --resume a --storage"),
+        (
+            ["--name", "a", *options],
+            "/a.* exists; choose another --name, or go on with it: python scripts/search.py --resume a --storage",
+        ),
         (["--resume", "a"], "another process is working on this run"),
     ):
         second = without_ray("search.py", *command(place, cache, *words)[2:])
@@ -118,10 +121,10 @@ def test_a_search_on_s3_is_interrupted_gone_on_with_killed_and_gone_on_with_on_a
     os.killpg(search.process.pid, signal.SIGINT)
     said = search.end(130)
     again = shlex.split(re.search("Go on with: (.*)", said).group(1))
-    assert again == ["--resume", "a", "--storage", place, "--cache", str(here)]
+    assert again == ["python", "scripts/search.py", "--resume", "a", "--storage", place, "--cache", str(here)]
 
     before = epochs(here)
-    search = Running([sys.executable, "scripts/search.py", *again], tmp_path / "said again")
+    search = Running([sys.executable, *again[1:]], tmp_path / "said again")
     search.until(lambda: epochs(here) >= before + 10)
     search.kill()
     assert epochs(here) < epochs_of(alone)

@@ -7,7 +7,7 @@ import torch
 
 from core.config import config_from_flat
 from core.errors import UserError
-from core.retraining import Objective
+from core.objective import Objective
 from core.session import Session
 from tune.outpost import Outpost
 from tune.trainable import RetrainTrial
@@ -65,12 +65,15 @@ def test_a_retraining_that_is_interrupted_leaves_its_checkpoint_and_no_copy_and_
     assert not any(cache.glob("outposts/*"))
 
 
-def test_a_gpu_that_fails_in_the_middle_of_an_epoch_leaves_no_checkpoint_of_a_half(tmp_path):
+@pytest.mark.parametrize(
+    "told", ["CUDA error: CUBLAS_STATUS_ALLOC_FAILED", "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"]
+)
+def test_a_gpu_that_fails_in_the_middle_of_an_epoch_leaves_no_checkpoint_of_a_half(tmp_path, told):
     class Broken:
         done = False
 
         def run_epoch(self):
-            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
+            raise RuntimeError(told)
 
         def checkpoint(self):
             raise AssertionError("half an epoch was written")
@@ -79,6 +82,6 @@ def test_a_gpu_that_fails_in_the_middle_of_an_epoch_leaves_no_checkpoint_of_a_ha
     trial.bench = SimpleNamespace(workload=SimpleNamespace(timeout=None))
     trial.reset_config({"job": job(tmp_path, None)})
     trial.retraining = Broken()
-    with pytest.raises(RuntimeError, match="CUBLAS"):
+    with pytest.raises(RuntimeError, match="STATUS"):
         trial.step()
     trial.cleanup()  # as Ray does before it starts another process

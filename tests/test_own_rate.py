@@ -8,7 +8,7 @@ from core.config import config_from_flat
 from core.models import build_model
 from core.names import Optimizer, Task
 from core.session import Session
-from search_spaces.joint import matters
+from search_spaces.effect import matters
 
 CPU = torch.device("cpu")
 ALONE = {"frozen_blocks": 5, "head_width": 16, "precision": "fp32", "landmark_start": "mean_face"}

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from core.config import config_from_flat
 from core.errors import UserError
 from core.random_filters import calibrated_random_weights
+from core.weights import Weights
 from search_spaces.paper import PAPER_CHOICES
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
 from tune.paper_results import _differences
@@ -85,14 +87,17 @@ def test_a_setting_that_none_of_the_four_models_has_a_use_for_is_known(settings,
 )
 def test_all_that_is_not_the_papers_protocol_is_listed(settings, places, told):
     made = calibrated_random_weights(torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8), 0)
+    imagenets = Weights({**made.tensors, "classifier.0.weight": torch.zeros(1)}, "vgg16.pth", "")
     plan = PaperPlan(Profile.PAPER, settings=settings, **places)
     space = plan.step_plan(STEPS[3], PAPER_CHOICES).search_space()
     config = config_from_flat({**space.fixed, "d_k": 128}).flat()
-    found = _differences(plan, config, {"weights": "vgg16.pth"})
+    found = _differences(plan, config, imagenets)
     assert [line.partition(" (paper: ")[0] for line in found] == [line.partition(" (paper: ")[0] for line in told]
-    assert _differences(plan, config, {"weights": made.source})[len(found) :] == [
-        "random convolutions (paper: ImageNet's)"
-    ]
+    heads = "random heads (paper: ImageNet's hidden layers)"
+    assert _differences(plan, config, replace(made, source="vgg16.pth"))[len(found) :] == [heads]
+    both = _differences(plan, config, made)
+    assert both[len(found) :] == ["random convolutions (paper: ImageNet's)", heads]
+    assert _differences(plan, {**config, "head_width": 512}, made)[-1] == "random convolutions (paper: ImageNet's)"
 
 
 @pytest.mark.parametrize(

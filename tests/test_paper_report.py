@@ -8,7 +8,7 @@ from test_replication import BASELINE, runs_like_the_papers
 import core
 from core.conclusions import Conclusion, unmeasured
 from core.paper_figures import replication_figure, write_paper_figures
-from core.paper_report import conclusions_table, write_paper_report
+from core.paper_report import conclusions_table, paper_report_page
 from core.replication import CHOICES, replicated_table
 
 FACTS = {
@@ -40,7 +40,7 @@ CONCLUSIONS = [
 
 def page(spread=0.5):
     tables = {n: replicated_table(n, runs_like_the_papers(n, spread), BASELINE) for n in CHOICES}
-    return write_paper_report(FACTS, tables, {4: {"d_k": 128}}, CONCLUSIONS, {})
+    return paper_report_page(FACTS, tables, {4: {"d_k": 128}}, CONCLUSIONS, {})
 
 
 def test_every_value_of_the_paper_stands_on_the_page():
@@ -56,7 +56,7 @@ def test_inside_and_outside_are_marked_by_sign_and_not_by_colour_alone():
     assert "✓ paper" in page()
     runs = pd.DataFrame([{"optimizer": "adam", "gender_auc": 0.5}] * 2)
     table = replicated_table(1, runs, BASELINE)
-    text = write_paper_report(FACTS, {1: table}, {}, CONCLUSIONS, {})
+    text = paper_report_page(FACTS, {1: table}, {}, CONCLUSIONS, {})
     assert "✗ paper 0.970" in text
 
 
@@ -77,23 +77,23 @@ def test_conclusions_say_count_lead_interval_and_verdict():
 def test_a_row_whose_seeds_failed_says_how_many_trained():
     runs = runs_like_the_papers(1, 0.1)
     table = replicated_table(1, runs.drop(index=0), BASELINE)
-    assert "2 of 3 seeds trained" in write_paper_report(FACTS, {1: table}, {}, CONCLUSIONS, {})
+    assert "2 of 3 seeds trained" in paper_report_page(FACTS, {1: table}, {}, CONCLUSIONS, {})
 
 
 def test_a_row_that_never_trained_still_has_the_papers_value():
     runs = runs_like_the_papers(2, 0.1)
     table = replicated_table(2, runs[runs["landmark_loss"] != "wing"], BASELINE)
-    text = write_paper_report(FACTS, {2: table}, {}, CONCLUSIONS, {})
+    text = paper_report_page(FACTS, {2: table}, {}, CONCLUSIONS, {})
     assert "paper 16.469" in text
     assert "0 of 3 seeds trained" in text
 
 
 def test_what_is_not_the_papers_protocol_and_what_failed_is_said():
     facts = {**FACTS, "differs": ["lr 0.0001 (paper: 0.001)"], "failures": ["table I, adam, seed 0: out of memory"]}
-    text = write_paper_report({**facts, "openings": ["a", "b"]}, {}, {}, CONCLUSIONS, {})
+    text = paper_report_page({**facts, "openings": ["a", "b"]}, {}, {}, CONCLUSIONS, {})
     for words in ("lr 0.0001 (paper: 0.001)", "table I, adam, seed 0: out of memory", "opened more than once: a, b"):
         assert words in text
-    assert 'warning">' not in write_paper_report(FACTS, {}, {}, CONCLUSIONS, {})
+    assert 'warning">' not in paper_report_page(FACTS, {}, {}, CONCLUSIONS, {})
 
 
 def test_the_figure_has_a_dot_for_each_seed_and_a_star_for_each_row_of_the_paper():

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from core.retraining import Objective
+from core.objective import Objective
 from tune.asha import ResumableAsha
 from tune.pareto_asha import FrontRungs, ParetoAsha
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from benchmarks.pareto import PARETO, WEIGHTED, Lab, gain, scores, search, summary
 from core.names import Precision
-from core.retraining import Objective
+from core.objective import Objective
 from tune.study import Sampler
 
 AIM = Objective("relative_error")

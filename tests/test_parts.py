@@ -15,8 +15,8 @@ from core.session import Session
 from scripts.search import parser
 from search_spaces.catalogue import SPACES
 from search_spaces.parameter import Choice, Float, ends_of
-from search_spaces.parts import PARTS, with_parts
-from search_spaces.space import Space, space_from_json
+from search_spaces.parts import PARTS, with_parts, without_idle_weights
+from search_spaces.space import Condition, Space, space_from_json
 from tune.materials import uses_imagenets_head
 from tune.plan import Plan
 from tune.planning import new_plan, searched_space
@@ -99,7 +99,7 @@ def test_sizes_of_self_attention_vary_without_its_kind_wherever_there_is_attenti
     [
         ("joint", {}, ["wings"], "--vary wings: must be one of lr_schedule, weight_decay"),
         ("joint", {}, ["flip", "flip"], "--vary flip: varies already"),
-        ("joint", {"flip": True}, ["flip"], "--vary flip: is fixed to True"),
+        ("joint", {"flip": True}, ["flip"], "--vary flip: is fixed to true"),
         (
             "gender",
             {},
@@ -140,13 +140,27 @@ def test_describe_shows_what_varies_and_when():
 def test_what_a_winner_was_given_of_the_parts_stands_among_its_settings(capsys):
     space = with_parts(settled("attention", lambda1=2.0), ["flip", "attention", "d_v"])
     row = {"model": "attention", "relative_error": 0.5, "config.lr": 3e-4, "config.lambda1": 2.0, "config.flip": True}
-    row |= {"config.d_v": None, "probability_best": None, "architecture": "attention"}
+    row |= {"config.d_v": None, "probability_best": None, "architecture": "attention", "seeds": 1}
     plan = Plan(space.to_json(), Profile.FAST, retrain_seeds=1)
     print_winners(
         pd.DataFrame([row | {"config.attention": "se", "config.split_seed": 7}]), plan, 4, {"attention": 1}, []
     )
     shown = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("attention"))
-    assert shown.endswith("lr=0.0003 flip=True attention=se")
+    assert shown.endswith("lr=0.0003 flip=true attention=se")
+
+
+def test_a_winner_of_fewer_seeds_says_so_and_all_that_was_searched_stands_among_its_settings(capsys):
+    space = settled("landmarks")
+    row = {"relative_error": 0.5, "config.landmark_loss": "huber", "config.huber_delta": 0.02, "config.lr": 1e-3}
+    rows = [
+        row | {"model": name, "architecture": "landmarks", "seeds": n} for name, n in (("landmarks", 3), ("l-2", 2))
+    ]
+    plan = Plan(space.to_json(), Profile.FAST, retrain_seeds=5)
+    print_winners(pd.DataFrame(rows).assign(probability_best=None), plan, 4, {"landmarks": 2}, [])
+    lines = capsys.readouterr().out.splitlines()
+    assert "standard deviation over 3 seeds" in lines[1]
+    assert [line.split("  ")[0] for line in lines[3:5]] == ["landmarks", "l-2 (2 of 3 seeds)"]
+    assert lines[3].endswith("lr=0.001 landmark_loss=huber huber_delta=0.02")
 
 
 def test_vary_may_be_given_more_than_once():
@@ -271,3 +285,15 @@ def lambdas_change_no_score(weights, activations, given):
     for key in ("val_gender_ce", "val_nme_pct"):
         assert rows[0][key] == pytest.approx(rows[1][key], rel=2e-3)
     assert rows[0]["val_loss"] != pytest.approx(rows[1]["val_loss"], rel=0.1)
+
+
+def test_whether_lambdas_have_an_effect_is_asked_of_trials_too_in_which_a_parameter_is_not_drawn():
+    space = Space(
+        "s",
+        "",
+        {"architecture": Choice(("multitask", "attention")), "frozen_blocks": Choice((5,)), "lambda2": Float(1, 9)},
+        {"frozen_blocks": Condition("architecture", ("attention",))},
+    )
+    assert without_idle_weights(space) == space  # where it is not drawn no block is frozen
+    everywhere = replace(space, conditions={})
+    assert "lambda2" not in without_idle_weights(everywhere).parameters

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from core.errors import UserError
 from search_spaces.catalogue import SPACES
+from search_spaces.parameter import Choice, Int
+from search_spaces.space import Condition, Space
 from tune.materials import SAME, Materials
 from tune.plan import Plan, grid_options, plan_from_json
 from tune.planning import check_loss
@@ -163,3 +167,11 @@ def test_a_plan_of_a_run_from_before_there_were_warm_starts_is_read():
     plan = Plan(SPACES["gender"].to_json(), Profile.FAST)
     written = {key: value for key, value in plan.to_json().items() if key not in ("warm_start", "prior")}
     assert plan_from_json(written, "search.json") == plan
+
+
+def test_numbers_of_frozen_blocks_are_those_drawn_and_the_default_where_none_is():
+    kinds, blocks = Choice(("gender", "landmarks")), Int(4, 5)
+    drawn = Space("s", "", {"architecture": kinds, "frozen_blocks": blocks})
+    assert Plan(drawn.to_json(), Profile.FAST).frozen_blocks() == (4, 5)
+    depending = replace(drawn, conditions={"frozen_blocks": Condition("architecture", ("gender",))})
+    assert Plan(depending.to_json(), Profile.FAST).frozen_blocks() == (0, 4, 5)

@@ -6,7 +6,7 @@ import pytest
 from test_openings import SEARCH
 
 from core.errors import UserError
-from core.retraining import Objective
+from core.objective import Objective
 from core.run_folder import RunFolder
 from search_spaces.paper import PAPER_CHOICES
 from tune.ledger import Ledger, Status

@@ -12,8 +12,9 @@ from core.folds import FoldedSession
 from core.kept_predictions import read_predictions, write_predictions
 from core.metrics import Predictions
 from core.names import Architecture, Precision
+from core.objective import Objective
 from core.preparation import Part
-from core.retraining import Objective, finished_record, write_record
+from core.retraining import finished_record, write_record
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
 from tune.ledger import Ledger, Status
@@ -110,7 +111,10 @@ def test_only_those_that_may_be_the_best_go_on_and_equals_end_in_a_tie(tmp_path,
     candidates, [decided] = race(tmp_path, 3, rounds=3).go()
     assert track.rounds == [[0, 1, 2], [0, 1], [0, 1]]
     assert decided.startswith("race of 3 multitask trials: a tie; the best may be trial ")
-    assert "(3 rounds on 5 folds cannot tell; 1 dropped out before, together with less than 0.05 a round)" in decided
+    assert (
+        "(3 rounds on 5 folds cannot tell; 1 dropped out earlier, in each round those with less than 0.05 together)"
+        in decided
+    )
     assert candidates[0].trial in (0, 1)
     table = pd.read_csv(tmp_path / "race.csv").set_index("trial")
     assert list(table["rounds"]) == [3, 3, 1]

@@ -1,8 +1,8 @@
 import pytest
 
 from core.errors import UserError
+from core.objective import Objective
 from core.patience import HASTE
-from core.retraining import Objective
 from tune.ledger import Ledger
 from tune.recorded_curves import read_curves
 

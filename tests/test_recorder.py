@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
 
+from core.objective import Objective
 from core.patience import AwayError
-from core.retraining import Objective
 from search_spaces.catalogue import SPACES
 from tune.ledger import REWRITE_SHARE, Ledger, Status
 from tune.recorder import AWAY, LOSSES, FailureLimit, Recorder
@@ -16,6 +16,9 @@ from tune.study import Sampler, Study
 
 
 class NoBoard:
+    def begin(self, entry):
+        pass
+
     def epoch(self, entry):
         pass
 

@@ -12,9 +12,9 @@ from core import final_test
 from core.metrics import Truth
 from core.names import AREA99, MEAN_FACE
 from core.published import published_table
-from core.report import number, unseen_share, write_report
+from core.report import number, report_page, unseen_share
 from scripts.final_test import print_scores
-from search_spaces.joint import matters
+from search_spaces.effect import matters
 
 FACES = 50
 GENDER = np.arange(FACES) % 2
@@ -57,8 +57,7 @@ def few_resamples():
 
 
 def page(result: final_test.TestResult, before=(), others=None, figures=None, mattered=((), {}), **search: Any) -> str:
-    path = Path("storage/first/test/report.html")
-    return write_report(path, result, SEARCH | search, before, others or {}, figures or {}, mattered)
+    return report_page("first", result, SEARCH | search, before, others or {}, figures or {}, mattered)
 
 
 def plain(html: str) -> str:
@@ -133,8 +132,7 @@ def test_test_scores_show_mean_and_interval(result) -> None:
 
 
 def test_a_setting_that_does_nothing_in_a_winner_is_a_dash_and_one_that_does_in_none_is_left_out(result) -> None:
-    path = Path("storage/first/test/report.html")
-    html = write_report(path, result, SEARCH, [], {}, {}, matters=matters)
+    html = report_page("first", result, SEARCH, [], {}, {}, matters=matters)
     listed = html.split("<th>setting</th>")[1].split("</table>")[0]
     rows = {cells[0]: cells[1:] for row in listed.split("<tr>")[1:] if (cells := re.findall(r"<td>(.*?)</td>", row))}
     assert rows["landmark_loss"] == ["-", "l1"]
@@ -195,8 +193,11 @@ def test_intervals_over_few_people_are_warned_of(result) -> None:
     few = dataclasses.replace(result.truth, person=np.arange(faces) % 5)
     assert warnings_of(page(result)) == []
     [found] = warnings_of(page(dataclasses.replace(result, truth=few)))
-    assert "of 5 people" in found
-    assert "only; intervals from fewer than 30 people, or 15 of a gender, are too narrow, and one without" in found
+    assert "There are only 5 people, " in found
+    assert (
+        "among the test faces; intervals from fewer than 30 people, or 15 of a gender, are too narrow, and one without"
+        in found
+    )
 
 
 def test_earlier_openings_are_warned_of(result) -> None:

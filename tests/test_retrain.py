@@ -16,9 +16,9 @@ from tune.profile import Profile
 from tune.retrain import retrain
 
 
-def retrained(folder, weights, reasons=("",), curve=()):
+def retrained(folder, weights, reasons=("",), curve=(), **settings):
     """What comes of retraining the winners of a search whose trials failed for these reasons, or have this curve."""
-    plan = Plan(SPACES["gender"].to_json(), Profile.FAST, retrain_seeds=2)
+    plan = Plan(SPACES["gender"].to_json(), Profile.FAST, retrain_seeds=2, **settings)
     ledger = Ledger(folder / "trials.csv", folder / "curves.csv", plan.aim())
     for number, reason in enumerate(reasons):
         entry = ledger.add(number, {"optimizer": "adam", "lr": 1e-4})
@@ -41,11 +41,11 @@ def test_a_search_without_a_result_is_one_line_with_the_last_reason_and_leaves_n
     run = tmp_path / "run"
     run.mkdir()
     nothing = r"run: no trial has a result, so there is nothing to retrain"
-    way_on = "; --resume run .* with more --trials or --time-budget$"
-    with pytest.raises(UserError, match=nothing + r" \(the last one: DivergedError: not finite\)" + way_on):
+    way_on = r"; python scripts/search\.py --resume run .* with more --trials"
+    with pytest.raises(UserError, match=nothing + r" \(the last one: DivergedError: not finite\)" + way_on + "$"):
         retrained(run, weights, ["out of memory", "DivergedError: not finite"])
-    with pytest.raises(UserError, match=nothing + way_on):
-        retrained(run, weights)  # ended before its first epoch
+    with pytest.raises(UserError, match=nothing + way_on + " and a larger --time-budget$"):
+        retrained(run, weights, time_budget=1.0)  # ended before its first epoch
     assert list(run.iterdir()) == []
 
 

@@ -15,7 +15,8 @@ from core.errors import UserError
 from core.examples import Examples
 from core.kept_predictions import read_predictions
 from core.metrics import score
-from core.retraining import Objective, Retraining, clear_leftovers, clear_other, finished_record, late_divergence
+from core.objective import Objective
+from core.retraining import Retraining, clear_leftovers, clear_other, finished_record, late_divergence
 from core.run_folder import RunFolder
 from core.session import DivergedError, Session
 from core.vgg import block_output_shape

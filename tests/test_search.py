@@ -216,4 +216,4 @@ def test_a_run_of_another_script_is_sent_there(tmp_path):
         (folder / "search.json").write_text(json.dumps({**SEARCH, "plan": plan}))
         done = in_process(name, "--resume", folder)
         assert done.returncode == 2
-        assert done.stderr.endswith(f"go on with it by scripts/{other} --resume {other} --storage {tmp_path}\n")
+        assert done.stderr.endswith(f"go on with it: python scripts/{other} --resume {other} --storage {tmp_path}\n")

@@ -13,9 +13,12 @@ from benchmarks.instant_trials import DrivenTrial, made_up_metrics
 from benchmarks.scale_trials import PLAN, stand_in
 from core.errors import UserError
 from core.run_folder import RunFolder
+from search_spaces.catalogue import SPACES
 from tune import engine
 from tune.machine import Workers
+from tune.profile import Profile, settled_space
 from tune.search import Search
+from tune.study import Sampler
 
 
 class KilledError(Exception):
@@ -31,10 +34,11 @@ def run(tmp_path):
 
 
 class Ray:
-    """In place of Ray's part of a search: trains some trials to the end, leaves others after two epochs, and ends."""
+    """In place of Ray's part of a search: trains some trials to the end, leaves others after some epochs, and ends."""
 
-    def __init__(self, monkeypatch, whole, open_=0, seconds=0.0, error=None):
+    def __init__(self, monkeypatch, whole, open_=0, seconds=0.0, error=None, begun=2):
         self.asked = []
+        self.begun = begun
         self.given = []
         self.whole, self.open, self.seconds, self.error = whole, open_, seconds, error
         self.now = 1000.0
@@ -49,7 +53,7 @@ class Ray:
             name = f"{len(self.asked)}-{number}"
             trial = DrivenTrial(name, searcher.suggest(name))
             callback.on_trial_start(0, (), trial)
-            for epoch in range(1, 1 + (workload.epochs if number < whole else 2)):
+            for epoch in range(1, 1 + (workload.epochs if number < whole else self.begun)):
                 callback.on_trial_result(0, (), trial, made_up_metrics(trial.config["seed"], epoch))
             if number < whole:
                 searcher.on_trial_complete(name, None)
@@ -99,6 +103,34 @@ def test_a_search_that_its_time_budget_ended_goes_on_only_with_more_of_it(run, m
     assert ray.given[0] == pytest.approx(0.3)
     assert 55 < ray.given[1] < 60  # what is left of it
     assert list(trials(run)["status"]) == ["finished", "finished", "stopped", "finished", "finished"]
+
+
+GRID = {
+    "space": settled_space(SPACES["paper_gender"], Profile.FAST, {}).to_json(),
+    "sampler": Sampler.GRID,
+    "trials": 4,
+}
+
+
+@pytest.mark.parametrize(("begun", "settings"), [(2, GRID | {"grace": PLAN.epochs}), (0, {"trials": 3})])
+def test_what_time_has_left_nothing_of_is_trained_by_a_larger_budget(run, monkeypatch, begun, settings):
+    ray = Ray(monkeypatch, whole=2, open_=1, seconds=0.5, begun=begun)
+    search(run, time_budget=0.3, **settings).go()
+    assert list(trials(run)["status"]) == ["finished", "finished", "running"]
+    search(run, time_budget=0.3, **settings).go()
+    assert len(ray.asked) == 1
+    ray.whole, ray.open = 4, 0
+    search(run, time_budget=60.0, **settings).go()
+    assert list(trials(run)["status"]) == ["finished"] * settings["trials"]
+    assert set(trials(run)["epochs"]) == {PLAN.epochs}
+
+
+def test_a_budget_that_ended_a_search_without_trials_left_promises_nothing_of_a_larger_one(run, monkeypatch):
+    Ray(monkeypatch, whole=2, open_=1, seconds=0.5)
+    search(run, trials=3, time_budget=0.3).go()
+    said = []
+    search(run, said.append, trials=3, time_budget=0.3).go()
+    assert said == []
 
 
 def test_a_resume_with_fewer_trials_keeps_what_the_others_have_learned_and_says_why_they_ended(run, monkeypatch):
@@ -154,6 +186,6 @@ def test_a_full_disk_of_ray_s_own_files_ends_a_search_in_one_line_that_says_how_
     Ray(monkeypatch, 1, error=full)
     with pytest.raises(UserError) as told, run.resumable(print):
         search(run).go()
-    reason = "experiment_state.json: No space left on device; nothing that ended is lost: go on with --resume run"
+    reason = "experiment_state.json: No space left on device; nothing that ended is lost: go on with python scripts/search.py --resume run"
     assert reason in str(told.value)
     assert "\n" not in str(told.value)

@@ -43,6 +43,21 @@ def test_a_restored_session_goes_on_as_one_never_stopped(weights, activations, o
     assert curve(fresh, 2) == expected[2:]
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+def test_a_state_from_another_device_is_gone_on_with_in_the_form_of_this_one(weights, activations, optimizer):
+    undisturbed = session(weights, activations, optimizer=optimizer, lr=1e-3)
+    expected = curve(undisturbed, 4)
+    stopped = session(weights, activations, optimizer=optimizer, lr=1e-3)
+    curve(stopped, 2)
+    state = copy.deepcopy(stopped.state_dict())
+    for group in state["optimizer"]["param_groups"]:
+        group["fused"] = None  # as where torch has no such form
+    fresh = session(weights, activations, optimizer=optimizer, lr=1e-3)
+    fresh.load_state_dict(state)
+    assert [group["fused"] for group in fresh.optimizer.param_groups] == [True]
+    assert curve(fresh, 2) == expected[2:]
+
+
 def test_training_learns_both_tasks(weights, activations):
     rows = curve(session(weights, activations, lambda2=20, head_width=64, dropout=0.0, lr=1e-3), 15)
     assert rows[-1]["train_loss"] < 0.5 * rows[0]["train_loss"]

@@ -9,6 +9,9 @@ from search_spaces.catalogue import SPACES, find_space
 from search_spaces.grid import grid_of
 from search_spaces.parameter import Choice, Float, Int
 from search_spaces.space import Condition, Space, space_from_json, space_from_text
+from tune.materials import uses_imagenets_head
+from tune.plan import Plan
+from tune.profile import Profile
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=lambda s: s.name)
@@ -128,6 +131,28 @@ def test_a_fixed_parent_of_conditions_is_plain_data():
         assert [type(value) for value in space.values_of(key, "")] == [str]
 
 
+def test_where_a_parameter_is_not_drawn_its_default_is_one_of_its_values():
+    kinds, part = Choice(("gender", "landmarks")), Choice((512,))
+    space = Space(
+        "s", "", {"architecture": kinds, "head_width": part}, {"head_width": Condition("architecture", ("landmarks",))}
+    )
+    assert space.values_of("head_width", 4096) == (512, 4096)
+    assert space.with_fixed({"architecture": "landmarks"}).values_of("head_width", 4096) == (512,)
+    assert space.with_fixed({"architecture": "gender"}).values_of("head_width", 4096) == (4096,)
+    assert uses_imagenets_head(Plan(space.to_json(), Profile.PAPER))
+
+
+def test_which_model_it_is_depends_on_nothing():
+    parameters = {"optimizer": Choice(("adam", "adamax")), "architecture": Choice(("gender",))}
+    with pytest.raises(UserError, match="architecture must not depend on another parameter"):
+        Space("s", "", parameters, {"architecture": Condition("optimizer", ("adam",))})
+
+
+def test_a_space_may_leave_out_what_it_has_nothing_of():
+    described = {"name": "s", "parameters": {"architecture": {"kind": "choice", "values": ["gender", "landmarks"]}}}
+    assert space_from_json(described) == Space("s", "", {"architecture": Choice(("gender", "landmarks"))})
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -209,6 +234,10 @@ GENDER_JSON = SPACES["gender"].to_json()
         ({"d_k": {"kind": "int", "low": 1, "high": 10**5000}}, "not a search space"),
         ({"lr": {"kind": "float", "low": float("nan"), "high": 1}}, "bounds must be finite numbers"),
         ({"d_k": {"kind": "choice", "values": [[1]]}}, "not a search space"),
+        ({"lr": {"kind": "categorical"}}, "^parameter lr: kind must be choice, float, int, got 'categorical'$"),
+        ({"lr": 3}, "^parameter lr: kind must be choice, float, int, got 3$"),
+        ({"lr": {"kind": "float", "min": 1, "max": 2}}, "^parameter lr: a float has high, log, low, got min, max$"),
+        ({"lr": {"kind": "float", "low": 1}}, "^parameter lr: a float has high, log, low, got low$"),
         ([], "not a search space"),
     ],
 )

@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 from core.kept_predictions import write_predictions
 from core.metrics import FaceErrors, Predictions, Truth, baseline_scores, face_errors, relative_error, score
 from core.names import Architecture
-from core.retraining import Objective
+from core.objective import Objective
 from core.standing import (
     chances_over_folds,
     chances_over_seeds,

@@ -39,7 +39,9 @@ def test_a_name_stays_taken_where_its_run_was_begun_though_nothing_is_left_under
     for name in run.mirror.names():
         run.mirror.remove(name)
     assert storage.new_run(None, "a").path.name == "a-2"
-    with pytest.raises(UserError, match="exists; choose another --name, or go on with it: --resume a"):
+    with pytest.raises(
+        UserError, match=r"exists; choose another --name, or go on with it: python scripts/search\.py --resume a"
+    ):
         storage.new_run("a", "x")
 
 
@@ -76,10 +78,23 @@ def test_a_run_says_with_which_options_a_script_goes_on_with_it(words, again):
     parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
     add_place_options(parser, "x")
     run = storage_of(vars(parser.parse_args(words))).run("a")
-    assert run.again == again
-    assert run.step("table1").again == again  # a step of a replication is not resumed by itself
+    assert run.again == f"python scripts/search.py {again}"
     given = vars(parser.parse_args(shlex.split(again)))
     assert storage_of(given).run(given["resume"]).path == run.path
+
+
+@pytest.mark.parametrize("plan", [{"paper": {}}, {"space": {}}])
+def test_each_run_and_step_is_gone_on_with_by_the_script_that_made_it(place, tmp_path, plan):
+    script = "paper" if "paper" in plan else "search"
+    storage, run = begun(place, tmp_path / "one")
+    run.write_search({**SEARCH, "plan": plan})
+    step = run.step("table1")
+    step.path.mkdir()
+    step.write_search({**SEARCH, "plan": {"space": {}}})  # a step of a replication is not resumed by itself
+    assert run.again == step.again == f"python scripts/{script}.py {storage.options('a')}"
+    with storage.held(run, print):
+        pass
+    assert Storage(place, tmp_path / "two").run("a").again.startswith(f"python scripts/{script}.py --resume a ")
 
 
 def test_a_run_is_resumed_by_its_folder_or_url_as_well_as_by_its_name(tmp_path, monkeypatch):

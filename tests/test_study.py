@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
+from core.objective import Objective
 from core.patience import Patience
-from core.retraining import Objective
 from search_spaces.catalogue import SPACES
 from search_spaces.grid import grid_of
 from search_spaces.parameter import Choice

@@ -9,9 +9,9 @@ from test_plan import grid
 from test_recorder import NoBoard
 
 from core.errors import UserError
+from core.objective import Objective
 from core.pareto import front_rank
 from core.patience import HASTE
-from core.retraining import Objective
 from core.run_folder import RunFolder
 from search_spaces.catalogue import SPACES
 from tune.front import front_candidates, front_sentences

@@ -4,14 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.objective import Objective
 from core.patience import AwayError
-from core.retraining import Objective
 from search_spaces.catalogue import SPACES
 from tune.ledger import Ledger, Status
 from tune.recorder import NOTE, Recorder, RetrainRecorder
 from tune.study import Sampler, Study
 
-BOARD = SimpleNamespace(epoch=lambda _: None, end=lambda *_: None, winner_epoch=lambda *_: None)
+BOARD = SimpleNamespace(begin=lambda _: None, epoch=lambda _: None, end=lambda *_: None, winner_epoch=lambda *_: None)
 
 
 @pytest.fixture

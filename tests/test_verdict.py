@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from core.names import Architecture
-from core.retraining import Objective
+from core.objective import Objective
 from search_spaces.catalogue import SPACES
 from tune.plan import Plan
 from tune.profile import Profile
@@ -71,9 +71,9 @@ def test_the_verdict_says_what_is_decided_and_what_is_a_tie(chances, said):
 @pytest.mark.parametrize(
     ("trials", "among"),
     [
-        ({"multitask": 12}, "chosen among 12 trials"),
-        ({"gender": 3, "multitask": 4}, "each chosen among the trials of its kind (gender 3, multitask 4)"),
-        ({"gender": 1, "multitask": 4}, "chosen among 4 trials"),
+        ({"multitask": 12}, "the winner was chosen among 12 trials"),
+        ({"gender": 3, "multitask": 4}, "each winner was chosen among the trials of its kind (gender 3, multitask 4)"),
+        ({"gender": 1, "multitask": 4}, "the winner was chosen among 4 trials"),
     ],
 )
 def test_leaders_that_nothing_was_compared_with_are_told_among_how_many_trials_they_were_chosen(trials, among):

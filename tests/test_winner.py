@@ -73,7 +73,9 @@ def test_seeds_that_differ_in_their_settings_are_refused(run: RunFolder) -> None
 
 def test_a_run_without_winners_is_to_be_finished(run: RunFolder) -> None:
     run.winners.unlink()
-    with pytest.raises(UserError, match="no winners yet; finish the search first: --resume a"):
+    with pytest.raises(
+        UserError, match=r"no winners yet; finish the search first: python scripts/search\.py --resume a"
+    ):
         read_winners(run)
 
 

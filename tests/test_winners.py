@@ -1,6 +1,6 @@
 from test_plan import grid
 
-from core.retraining import Objective
+from core.objective import Objective
 from tune.ledger import Ledger, Status
 from tune.winners import choose, ranked
 
@@ -39,3 +39,11 @@ def test_a_cell_of_which_one_replicate_failed_ranks_last(tmp_path):
     ledger = ledger_of(tmp_path, [0.1, 2, 3, 4, 5] * 2, [1.0] * 10)
     ledger.entries[5].status = Status.FAILED
     assert [entry.config["d_k"] for entry in ranked(ledger, plan)] == [64, 128, 256, 512, 32]
+
+
+def test_where_each_cell_lacks_a_replicate_they_are_ranked_by_those_that_they_have(tmp_path):
+    plan = grid(replicates=3, objective="val_loss")
+    ledger = ledger_of(tmp_path, [5, 4, 3, 2, 1] * 3, [1.0] * 15)
+    for number in (*range(10, 15), 9):  # the best one by its mean lacks two
+        ledger.entries[number].status = Status.FAILED
+    assert [entry.config["d_k"] for entry in ranked(ledger, plan)] == [256, 128, 64, 32, 512]

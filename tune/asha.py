@@ -10,7 +10,7 @@ from typing import Any
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.schedulers.async_hyperband import _Bracket
 
-from core.retraining import Objective
+from core.objective import Objective
 
 COST = "best_cost"
 Past = Iterable[tuple[Mapping[str, Any], list[dict[str, Any]]]]
@@ -22,8 +22,12 @@ class SortedBracket(_Bracket):
     which by 10,000 trials is a quarter of the driver's time.
     """
 
+    _rungs: list[tuple[float, dict[str, float]]]
+
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
+        # Of rungs in one epoch Ray would ask the lower ones later, in epochs that are no rung.
+        self._rungs = list({math.ceil(milestone): (milestone, seen) for milestone, seen in self._rungs}.values())
         self.ordered: dict[int, list[float]] = {}
         """By a rung's identity; Ray only ever adds to a rung."""
 

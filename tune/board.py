@@ -45,6 +45,15 @@ class Board:
             metrics = [hparams.Metric(f"{BEST}/{name}", display_name=name) for name in HEADLINE]
             _add(writer, hparams.hparams_config_pb(domains, metrics))
 
+    def begin(self, entry: Entry) -> None:
+        """A trial is begun, perhaps anew: its next epoch goes into a new file, which voids what others have from there
+        on."""
+        self._lose(self.run.trial(entry.number))
+
+    def winner_begin(self, folder: str) -> None:
+        """The same of a winner, which may go on from a checkpoint."""
+        self._lose(Path(folder))
+
     def epoch(self, entry: Entry) -> None:
         """A trial has trained one more epoch."""
         folder = self.run.trial(entry.number)

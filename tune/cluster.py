@@ -15,7 +15,7 @@ from ray._private.services import find_bootstrap_address
 
 from core.cores import cores
 from core.device import best_precision, trouble_with_gpus
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.names import Precision
 from core.patience import Say, unheard
 from tune.machine import Machine, Node, read_growth
@@ -45,7 +45,7 @@ def start_ray(address: str | None, say: Say = unheard) -> Machine:
     Raises:
         UserError: no cluster there.
     """
-    address = find_address(address, say)
+    asked, address = address, find_address(address, say)
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what happens to trials is recorded with its reason
     warnings.filterwarnings("ignore", module=r"ray\..*")  # about Ray's own internals; users can't act on them
@@ -56,7 +56,7 @@ def start_ray(address: str | None, say: Say = unheard) -> Machine:
     else:
         say(f"joining the Ray cluster at {address}")
         torch.set_num_threads(cores())  # Ray's launcher tells every shell to use one
-        _join_cluster(address, options)
+        _join_cluster(address, options, found=asked is None)
         growing = read_growth(BOOTSTRAP)
         if growing is not None:
             wait_for_nodes(growing.least_nodes, START_SECONDS, say)
@@ -124,13 +124,14 @@ def _start_private_ray(options: dict[str, Any], gpus: int) -> None:
     )
 
 
-def _join_cluster(address: str, options: dict[str, Any]) -> None:
+def _join_cluster(address: str, options: dict[str, Any], found: bool) -> None:
     if address.startswith("ray://"):
         raise UserError(f"--address {address}: run this on a node of the cluster with --address auto instead")
     try:
         ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:  # the last: no token
-        raise UserError(f"--address {address}: no Ray cluster there ({str(error).splitlines()[0][:150]})") from None
+        way_on = "; it was found by itself, --address local does without it" if found else ""
+        raise UserError(f"--address {address}: no Ray cluster there ({first_line(error)}){way_on}") from None
 
 
 def precision_of_workers(

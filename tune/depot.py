@@ -15,6 +15,7 @@ from core.cache_folder import default_cache
 from core.patience import AwayError
 
 NOT_LOST, AGAIN = "nothing that ended is lost", "--resume the run"
+FETCHED = "fetched"  # apart from what a driver on this node makes: to it a folder without all of its files is damaged
 CHUNK = 32 * 2**20  # bytes; what the object stores of both machines hold at a time
 
 
@@ -61,7 +62,7 @@ class Depot:
         if path.is_file():
             return path
         name = self.names[str(path)]
-        target = (self.everywhere or default_cache()) / name
+        target = (self.everywhere or default_cache()) / FETCHED / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(target.with_name(f".{target.name}.lock")):  # one worker of this node fetches it

@@ -14,6 +14,7 @@ from core.errors import UserError
 from core.keeper import reaching
 from core.names import MEAN_FACE, Architecture
 from core.run_folder import RunFolder
+from core.search_record import is_replication
 from core.storage import Storage, run_at
 from core.urls import is_url
 from search_spaces.prior import Prior
@@ -54,9 +55,7 @@ def read_run(word: str, storage: Storage) -> EarlierRun:
         UserError: no such run, or a file of it is damaged.
     """
     with _copy(word, storage, ("search.json", "trials.csv", "curves.csv")) as run:
-        record = run.read_search()
-        if "paper" in record["plan"]:
-            raise UserError(f"{run.path}: a replication of the paper; name one of its steps, as {word}/table3")
+        record = _of_one_search(run, word)
         plan = plan_from_json(record["plan"], str(run.search))
         if not run.trials.is_file() or not run.curves.is_file():
             raise UserError(f"{run.path}: no trials yet")
@@ -84,7 +83,7 @@ def winners_prior(word: str, storage: Storage) -> tuple[Prior, Mapping[str, Any]
         UserError: no such run, it has no winners, or a file of it is damaged.
     """
     with _copy(word, storage, ("search.json", "winners.csv")) as run:
-        record = run.read_search()
+        record = _of_one_search(run, word)
         if not run.winners.is_file():
             raise UserError(f"{run.path}: no winners yet; finish the search first: {run.again}")
         rows = [row for row in _rows(run.winners) if row.get("model") != MEAN_FACE]
@@ -93,6 +92,13 @@ def winners_prior(word: str, storage: Storage) -> tuple[Prior, Mapping[str, Any]
         if not configs or any(not _settings(row) for row in first):
             raise UserError(f"{run.winners}: not the table of winners that a search writes")
         return {str(Architecture(config["architecture"])): config for config in configs}, record
+
+
+def _of_one_search(run: RunFolder, word: str) -> dict[str, Any]:
+    record = run.read_search()
+    if is_replication(record):
+        raise UserError(f"{run.path}: a replication of the paper; name one of its steps, as {word}/table3")
+    return record
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -135,7 +141,7 @@ def _copy(word: str, storage: Storage, names: tuple[str, ...]) -> Iterator[RunFo
             if content is not None:
                 (Path(folder) / name).write_bytes(content)
         try:
-            yield RunFolder(Path(folder), again=run.again)
+            yield RunFolder(Path(folder), options=run.options)
         except UserError as error:
             raise UserError(str(error).replace(folder, url)) from None
 

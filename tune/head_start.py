@@ -14,7 +14,7 @@ from core.checks import shown
 from core.errors import UserError
 from core.json_text import is_number, read_json
 from core.names import Architecture
-from core.retraining import Objective
+from core.objective import Objective
 from core.seeds import derived_seed
 from search_spaces.prior import draw_around, trust
 from search_spaces.space import Space

@@ -63,4 +63,4 @@ class Interrupt(Stopper):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        self.say("ending tidily; once more (Ctrl-C) ends at once")
+        self.say("ending tidily, which may take some seconds; Ctrl-C again ends at once")

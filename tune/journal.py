@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 
 from core.atomic import cut_half_line
 from core.checks import shown
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.json_text import is_number
-from core.patience import Patience, first_line
+from core.patience import Patience
 from search_spaces.space import Space
 
 ENDINGS = ("stopped", "finished", "failed")

@@ -10,7 +10,8 @@ from core.errors import UserError
 from core.names import LossWeighting, Schedule
 from core.patience import Say
 from core.storage import Storage
-from search_spaces.joint import HELPFUL, HELPFUL_RANGES, matters
+from search_spaces.effect import matters
+from search_spaces.joint import HELPFUL, HELPFUL_RANGES
 from search_spaces.parts import LAMBDAS
 from search_spaces.prior import ELSEWHERE, PAPER_PRIOR, Prior, as_drawn, centred
 from search_spaces.space import Space
@@ -83,7 +84,7 @@ class Knowledge:
             return {}
         # Six digits out of theirs, not the next number, which what is learned from may itself have learned from.
         seed = int.from_bytes(hashlib.sha256(repr(sorted(map(str, taken))).encode()).digest()[:8]) % 10**6
-        say(f"seed {seed}, because what is learned from has others")
+        say(f"seed {seed}, as the runs that it learns from had others")
         return {"seed": seed}
 
     def fit(self, plan: Plan, say: Say) -> None:

@@ -14,9 +14,9 @@ import pandas as pd
 
 from core.atomic import append_line, cut_half_line, write_text
 from core.config import KEYS
+from core.objective import Objective
 from core.pareto import front_rank, goals_of
 from core.patience import HASTE, Patience
-from core.retraining import Objective
 from tune.recorded_curves import CURVE_COLUMNS, METRIC_COLUMNS, read_curves
 
 REWRITE_SECONDS = 1.0

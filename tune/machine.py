@@ -104,10 +104,14 @@ def workers_again(given: Mapping[str, Any], recorded: Mapping[str, Any], machine
     Where the machine has no room for those that it had, it gets what there is room for, which is said.
 
     Raises:
-        UserError: as of :func:`plan_workers`.
+        UserError: as of :func:`plan_workers`; no node has the GPUs that its trials had.
     """
     gpus, before = given.get("gpus_per_trial", recorded["gpus"]), recorded["count"]
     room = machine.room(1, gpus)
+    if not room and "gpus_per_trial" not in given:
+        raise UserError(
+            f"this run trains with {gpus:g} GPU a trial, and no node has that; --gpus-per-trial 0 goes on without"
+        )
     if "workers" not in given and 0 < room < before:
         say(f"note: {room} instead of the {before} workers that this run had; there is no room for more")
         return plan_workers(room, gpus, machine)

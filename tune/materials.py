@@ -82,7 +82,7 @@ class Materials:
         space = plan.search_space()
         fixed = config_from_flat(space.fixed)
         self.precision = self._precision(fixed, place, say)
-        self.faces = load_faces(plan.data, plan.drawn_faces, 0, place.cache, Counter)
+        self.faces = load_faces(plan.data, plan.drawn_faces, place.cache, Counter)
         self.split = split_faces(self.faces.gender, self.faces.identity, fixed.data.split_seed)
         if not self.faces.identity_known:
             say(f"note: {plan.data} has no identity file, so images of one person may be in several parts of the split")
@@ -113,7 +113,11 @@ class Materials:
         self.depot = Depot(files, place.cache, place.cache_everywhere) if place.cluster else None
 
     def with_plan(self, plan: Plan) -> "Materials":
-        """The same faces, weights and inputs for another plan on them, which must freeze the same blocks."""
+        """The same faces, weights and inputs for another plan on them.
+
+        Raises:
+            ValueError: it freezes numbers of blocks, or changes faces in ways, that this one does not have.
+        """
         other = copy.copy(self)
         other.plan = plan
         if other._blocks() - set(self.inputs):
@@ -133,7 +137,11 @@ class Materials:
     def _weights(self, cache: Path, say: Callable[[str], None]) -> Weights:
         """The weights, without ImageNet's own head (half a gigabyte) where no model of the space could use it."""
         weights = load_weights(self.plan.weights, self.faces, self.split, cache, say, Counter)
-        return weights if uses_imagenets_head(self.plan) else weights.without_head()
+        if not uses_imagenets_head(self.plan):
+            return weights.without_head()
+        if not weights.with_head and not weights.source.startswith(CALIBRATED):
+            say(f"note: {weights.source} has convolutions alone, so heads of {IMAGENET_WIDTH} start at random too")
+        return weights
 
     def _blocks(self) -> set[int]:
         """Numbers of frozen blocks whose activations are wanted; 0 stands for the faces themselves."""

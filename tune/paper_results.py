@@ -20,14 +20,15 @@ from core.metrics import distance_pct
 from core.names import AREA99, Architecture, LossWeighting
 from core.openings import opened_dates, opened_elsewhere, record_opening
 from core.paper_figures import write_paper_figures
-from core.paper_report import conclusions_table, write_paper_report
+from core.paper_report import conclusions_table, paper_report_page
 from core.patience import Patience
 from core.preparation import DRAWN, told_source
 from core.random_filters import CALIBRATED
 from core.replication import replicated_table, tested_runs
 from core.run_folder import RunFolder
+from core.weights import Weights
 from core.winner import check_weights, read_backbone
-from search_spaces.joint import matters
+from search_spaces.effect import matters
 from tune.paper_plan import PAPER_PROTOCOL, STEPS, Follow, PaperPlan
 from tune.progress import Counter
 from tune.protocol import Protocol, StepResult
@@ -56,7 +57,7 @@ def report_replication(
     write_text(run.test / "scores.csv", scores_table(tested).to_csv(index=False))
     write_text(run.test / "predictions.csv", predictions_table(tested).to_csv(index=False))
     facts = _facts(run, search, protocol, results, tested)
-    page = write_paper_report(facts, tables, _chosen(results), conclusions, figures)
+    page = paper_report_page(facts, tables, _chosen(results), conclusions, figures)
     write_text(run.path / "report.html", page)  # last: it says that all else is there
     return conclusions
 
@@ -140,7 +141,7 @@ def _facts(
         "name": run.path.name,
         "seeds": plan.seeds,
         "profile": str(plan.profile),
-        "differs": _differences(plan, results[-1].winner.config.flat(), search),
+        "differs": _differences(plan, results[-1].winner.config.flat(), first.weights),
         "own_choices": plan.follow is Follow.OWN,
         "faces": len(first.faces),
         "source": told_source(search["plan"]),
@@ -158,9 +159,9 @@ def _facts(
     }
 
 
-def _differences(plan: PaperPlan, settings: Mapping[str, Any], search: Mapping[str, Any]) -> list[str]:
+def _differences(plan: PaperPlan, settings: Mapping[str, Any], weights: Weights) -> list[str]:
     """All that is not the paper's, with the paper's: every setting of the last model that has an effect, the faces, and
-    where convolutions start."""
+    where convolutions and, behind no attention, the heads' hidden layers start."""
     ours = {"epochs": plan.epochs, "final_epochs": plan.final_epochs, **settings}
     found = [
         f"{key} {ours[key]} (paper: {value})"
@@ -168,6 +169,6 @@ def _differences(plan: PaperPlan, settings: Mapping[str, Any], search: Mapping[s
         if ours[key] != value and (key not in settings or matters(key, settings))
     ]
     found += ["drawn faces (paper: CelebA)"] if plan.data == DRAWN else []
-    return found + (
-        ["random convolutions (paper: ImageNet's)"] if str(search.get("weights")).startswith(CALIBRATED) else []
-    )
+    found += ["random convolutions (paper: ImageNet's)"] if weights.source.startswith(CALIBRATED) else []
+    same_width = settings["head_width"] == PAPER_PROTOCOL["head_width"]  # another one is told, and starts at random
+    return found + (["random heads (paper: ImageNet's hidden layers)"] if same_width and not weights.with_head else [])

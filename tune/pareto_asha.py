@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from ray.tune.schedulers import FIFOScheduler
 
+from core.objective import Objective
 from core.pareto import Point, front_rank, goals_of, spread_out
-from core.retraining import Objective
 from tune.asha import COST, Past, ResumableAsha
 
 Standing = tuple[float, Point]

@@ -9,8 +9,8 @@ from core.checks import shown
 from core.errors import UserError
 from core.folds import MOST_FOLDS
 from core.names import METRICS, PARETO, RELATIVE_ERROR, TASK_METRICS, TASKS, Architecture, Task
+from core.objective import Objective
 from core.preparation import DRAWN
-from core.retraining import Objective
 from core.seeds import derived_seed
 from search_spaces.grid import grid_of
 from search_spaces.parameter import Float, Int
@@ -159,9 +159,10 @@ class Plan:
     def frozen_blocks(self) -> tuple[int, ...]:
         """Numbers of frozen blocks that trials may have."""
         space = self.search_space()
-        values = [int(v) for v in space.values_of("frozen_blocks", 0)]
-        drawn_between = isinstance(space.parameters.get("frozen_blocks"), Int)
-        return tuple(range(min(values), max(values) + 1)) if drawn_between else tuple(values)
+        values = [int(value) for value in space.values_of("frozen_blocks", 0)]
+        drawn = space.parameters.get("frozen_blocks")
+        between = range(drawn.low, drawn.high + 1) if isinstance(drawn, Int) else ()
+        return tuple(sorted({*values, *between}))
 
     @property
     def two_goals(self) -> bool:
@@ -201,7 +202,7 @@ class Plan:
         return derived_seed(self.seed, RACE_SEEDS, number)
 
     def verdict_seed(self) -> int:
-        """The seed of the resamples in which winners are compared."""
+        """The seed of the resamples in which winners and racers are compared, and of what importance is judged by."""
         return derived_seed(self.seed, VERDICT_SEED)
 
     def to_json(self) -> dict[str, Any]:

@@ -10,18 +10,16 @@ from core.errors import UserError
 from core.names import PARETO, Architecture
 from core.preparation import check_places
 from search_spaces.catalogue import find_space
-from search_spaces.joint import JOINT, helpful_parts, helpful_settings, matters
-from search_spaces.parameter import Parameter, Value, ends_of
-from search_spaces.parts import DEFAULTS, WEIGHING, nothing_shared, with_parts, without_idle_weights
+from search_spaces.effect import matters
+from search_spaces.joint import JOINT, helpful_parts, helpful_settings
+from search_spaces.parameter import Parameter, Value, ends_of, typed
+from search_spaces.parts import DEFAULTS, LOSS_KEYS, nothing_shared, with_parts, without_idle_weights
 from search_spaces.space import Space
 from tune.options import picked_profile
 from tune.plan import Plan, grid_options
 from tune.profile import PROFILES, Profile, parse_settings, settled_space
 from tune.study import TPE_STARTS, Sampler
 from tune.two_goals import two_goal_options
-
-LOSS_KEYS = ("landmark_loss", "smooth_l1_beta", "huber_delta", "wing_w", "wing_epsilon", *WEIGHING)
-"""What a model's own loss is made of."""
 
 
 def searched_space(
@@ -37,9 +35,10 @@ def searched_space(
     searching = space is JOINT and not grid  # a grid takes no range
     ours = helpful_parts({**PROFILES[profile], **helpful, **settings}, vary) if searching else []
     whole = with_parts(settled_space(space, profile, {**helpful, **settings}), [*vary, *ours])
-    words = [f"has what helps: {' '.join(f'{key}={value}' for key, value in helpful.items())}"] if helpful else []
+    settled = " ".join(f"{key}={typed(value)}" for key, value in helpful.items())
+    words = [f"has what was measured to help: {settled}"] if helpful else []
     words += [f"searches {' and '.join(ours)} too"] if ours else []
-    told = [f"joint {', and '.join(words)} (--set or --vary otherwise)"] if words else []
+    told = [f"joint {', and '.join(words)} (override with --set or --vary)"] if words else []
     found = whole if grid or whole.cells else without_idle_weights(whole)
     left = [key for key in whole.parameters if key not in found.parameters]
     verb = "are" if len(left) > 1 else "is"
@@ -104,7 +103,9 @@ def check_loss(plan: Plan) -> None:
     loss, space = "val_loss", plan.search_space()
     if plan.ranking().name != loss and (plan.aim().name != loss or plan.sampler is Sampler.GRID):
         return
-    varied = [key for key in ("architecture", *LOSS_KEYS) if len(space.values_of(key, DEFAULTS[key])) > 1]
+    varied = [
+        key for key in ("architecture", *LOSS_KEYS, "loss_weighting") if len(space.values_of(key, DEFAULTS[key])) > 1
+    ]
     if varied and space.values_of("architecture", "") != (str(Architecture.GENDER),):
         option = "--rank-by" if plan.rank_by == loss else "--objective"
         raise UserError(f"{option} {loss}: has another unit in trials that differ in {varied[0]}")

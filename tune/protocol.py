@@ -16,9 +16,9 @@ from core.patience import Patience
 from core.replication import CHOICES
 from core.run_folder import RunFolder
 from core.winner import Winner, read_winners
-from search_spaces.joint import matters
+from search_spaces.effect import matters
 from search_spaces.paper import PAPER_CHOICES, PAPER_FIXED
-from search_spaces.parts import DEFAULTS, LAMBDAS
+from search_spaces.parts import DEFAULTS, LOSS_KEYS
 from tune.ledger import Ledger, Status
 from tune.materials import Materials
 from tune.paper_plan import STEPS, Follow, PaperPlan, Step, papers_cell
@@ -108,14 +108,11 @@ class StepResult:
         return cell_label([config[key] for key in CHOICES[self.step.number]])
 
 
-LOSS = ("landmark_loss", "smooth_l1_beta", "huber_delta", "wing_w", "wing_epsilon", *LAMBDAS)
-
-
 def papers_loss(config: Config, varied: Sequence[str] = ()) -> bool:
     """Whether a model's loss is made as that of the paper's model is, settings aside that its table varies."""
     ours, papers = config.flat(), {**DEFAULTS, **PAPER_FIXED, **PAPER_CHOICES}
     shape = {**ours, "frozen_blocks": 0, "landmark_head": DEFAULTS["landmark_head"]}  # the loss told has the lambdas
-    return all(ours[key] == papers[key] or not matters(key, shape) for key in LOSS if key not in varied)
+    return all(ours[key] == papers[key] or not matters(key, shape) for key in LOSS_KEYS if key not in varied)
 
 
 class Protocol:

@@ -202,7 +202,9 @@ class Race:
         rounds, failed = max(len(racer.scores) for racer in ordered), sum(racer.failed for racer in ordered)
         last = [racer for racer in ordered if racer.chance is not None and len(racer.scores) == rounds]
         gone = sum(not racer.running and not racer.failed and racer not in last for racer in ordered)
-        note = f"; {gone} dropped out before, together with less than {1 - SURE:.2f} a round" if gone else ""
+        note = (
+            f"; {gone} dropped out earlier, in each round those with less than {1 - SURE:.2f} together" if gone else ""
+        )
         note += f"; {failed} failed" if failed else ""
         if len(last) < 2 or not any(racer.running for racer in ordered):  # failures left nobody to compare with
             left = ", ".join(f"trial {racer.entry.number}" for racer in ordered if racer.running)

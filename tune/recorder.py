@@ -54,6 +54,7 @@ class Recorder(Callback):
         entry.status = Status.RUNNING
         self.silence.broken(entry.number)
         self.ledger.forget_curve(entry.number)
+        self.board.begin(entry)
         self.ledger.write()
 
     def on_trial_result(
@@ -162,7 +163,7 @@ class FailureLimit(Stopper):
 
 
 class RetrainRecorder(Callback):
-    """Epochs of the winners, for progress, TensorBoard and the reasons of failures."""
+    """Epochs of the winners, or of those in a race, for progress, TensorBoard and the reasons of failures."""
 
     def __init__(self, board: Board, silence: Silence | None = None, say: Say = unheard) -> None:
         self.say = say
@@ -177,8 +178,9 @@ class RetrainRecorder(Callback):
         """Those of which no epoch came before their worker died."""
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker took it."""
+        """A worker took it; also after it was lost with its worker, and goes on from its checkpoint or starts over."""
         self.silence.broken(place_of(trial.config["job"]))
+        self.board.winner_begin(trial.config["job"]["folder"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

@@ -6,12 +6,15 @@ from typing import Any
 import pandas as pd
 
 from core.names import GOALS, TASKS, Architecture
-from search_spaces.parts import PARTS
+from search_spaces.landmarks import REGRESSION
+from search_spaces.parameter import typed
+from search_spaces.parts import LAMBDAS, PARTS
+from tune.branches import KIND
 from tune.plan import Plan
 from tune.study import Sampler
 from tune.verdict import verdict
 
-CHOICES = ("optimizer", "lr", "landmark_loss", "lambda1", "lambda2", "d_k")
+CHOICES = ("optimizer", "lr", *REGRESSION, *LAMBDAS, "d_k")
 SHOWN = ("relative_error", "val_gender_auc", "val_gender_accuracy", "val_nme_pct", "val_fr10_pct")
 
 
@@ -24,7 +27,7 @@ def planned(plan: Plan) -> str:
     kinds = len(plan.architectures())
     of_each = f" of each of {kinds} kinds of model" if kinds > 1 else ""
     again = f"{_count(plan.retrain_epochs, 'epoch')} with {_count(plan.retrain_seeds, 'seed')}"
-    return f"{trials}{race}; then {best}{of_each} anew: {again}"
+    return f"{trials}{race}; then {best}{of_each} retrained: {again}"
 
 
 def _count(number: int, word: str) -> str:
@@ -37,14 +40,14 @@ def print_winners(
     """Validation scores of the winners as mean +- spread over seeds, beside what knowing nothing scores, and what that
     decides; ``faces`` are in validation, ``trials`` of each kind have a result, ``decided`` is what a race said.
     """
-    epochs, seeds = plan.retrain_epochs, plan.retrain_seeds
-    trained = _count(epochs, "epoch")
+    seeds, trained = int(winners["seeds"].max()), _count(plan.retrain_epochs, "epoch")
     spread = f"mean +- standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     print(f"\nwinners, retrained for {trained}: {spread}, at the best epoch by {faces} validation faces:")
     shown = (SHOWN[0], *GOALS, *SHOWN[1:3]) if plan.two_goals else SHOWN
     header = ["model", *(name.removeprefix("val_") for name in shown), "settings"]
-    varied = [key for key in (*CHOICES, *PARTS) if key in plan.search_space().parameters]
-    rows = [[str(w["model"]), *(_cell(w, name) for name in shown), _settings(w, varied)] for _, w in winners.iterrows()]
+    parameters = [key for key in plan.search_space().parameters if key != KIND]  # which model it is stands in front
+    varied = sorted(parameters, key=[*CHOICES, *PARTS, *parameters].index)
+    rows = [[_model(w, seeds), *(_cell(w, key) for key in shown), _settings(w, varied)] for _, w in winners.iterrows()]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -55,6 +58,12 @@ def print_winners(
         print("(relative_error compares models of the same tasks only)")
     sentences = [*decided, *verdict(winners, plan, faces, trials)]
     print("", *sentences, *([""] if sentences else []), sep="\n", flush=True)
+
+
+def _model(row: Any, seeds: int) -> str:
+    """A winner's name, with how many seeds there are of it where others have more."""
+    fewer = not pd.isna(row["seeds"]) and row["seeds"] < seeds
+    return f"{row['model']} ({row['seeds']} of {seeds} seeds)" if fewer else str(row["model"])
 
 
 def _cell(row: Any, name: str) -> str:
@@ -68,7 +77,7 @@ def _settings(row: Any, varied: Sequence[str]) -> str:
     """What the search chose for this winner, of what it ``varied``."""
     found = {key: row.get(f"config.{key}") for key in varied}
     return " ".join(
-        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={typed(value)}"
         for key, value in found.items()
         if value is not None and not pd.isna(value)
     )

@@ -53,9 +53,9 @@ def retrain(
     if not candidates:
         reasons = [entry.reason for entry in ledger.entries.values() if entry.reason]
         why = f" (the last one: {reasons[-1]})" if reasons else ""
-        way_on = (
-            "begin another run" if plan.sampler is Sampler.GRID else f"{run.again} with more --trials or --time-budget"
-        )
+        more = [] if plan.sampler is Sampler.GRID else ["more --trials"]
+        more += [] if plan.time_budget is None else ["a larger --time-budget"]
+        way_on = f"{run.again} with {' and '.join(more)}" if more else "begin another run"
         raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain{why}; {way_on}")
     patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
     patience(lambda: run.fetch(WINNERS), run.path)

@@ -8,9 +8,9 @@ from ray.tune import Stopper
 from ray.tune.stopper import CombinedStopper
 
 from core.errors import UserError
+from core.objective import Objective
 from core.pareto import goals_of_nothing
 from core.patience import HASTE, Patience, Say, unheard
-from core.retraining import Objective
 from core.run_folder import RunFolder
 from tune.asha import Past, ResumableAsha
 from tune.board import Board
@@ -122,7 +122,7 @@ class Search:
         silence = Silence(self.materials.trial_timeout)
         recorder = Recorder(self.ledger, self.study, board, self.plan.epochs, silence, self.say)
         limit = FailureLimit(recorder, self.plan.max_failures)
-        if self._time_was_up():
+        if self._time_was_up() and self._left() > 0:
             self.say(f"--time-budget {self.plan.time_budget:g} has ended this search; a larger one goes on with it")
         self.start = time.monotonic()
         with Interrupt(self.run, self.say) as interrupt, Progress(self._line):
@@ -200,10 +200,15 @@ class Search:
         return {"seed": self.plan.trial_seed(number), **outpost_of(self.run, self.run.trial(number).name)}
 
     def _close(self, recorder: Recorder, board: Board, cause: str) -> None:
-        """Settle trials that were under way, or drawn and not begun, when the search ended."""
+        """Settle trials that were under way, or drawn and not begun, when the search ended.
+
+        Those of which time has left nothing that could be compared stay open, for a larger budget: those without an
+        epoch, and a grid's, whose rows are compared whole.
+        """
         for number, parameters in self.study.known().items():
             entry = self.ledger.entries.get(number) or self.ledger.add(number, parameters)
-            if entry.status not in ENDED:
+            of_use = cause != TIME_IS_UP or (bool(entry.curve) and self.plan.sampler is not Sampler.GRID)
+            if entry.status not in ENDED and of_use:
                 entry.reason = entry.reason or cause
                 recorder.end(entry, Status.STOPPED)
         board.close()

@@ -16,9 +16,10 @@ from core.device import make_repeatable
 from core.examples import Examples
 from core.folds import FoldedSession
 from core.kept_predictions import write_predictions
+from core.objective import Objective
 from core.patience import AwayError
 from core.preparation import Inputs
-from core.retraining import Objective, Retraining, write_record
+from core.retraining import Retraining, write_record
 from core.session import Session
 from core.weights import Weights
 from tune.depot import Depot
@@ -26,6 +27,9 @@ from tune.machine import sharing
 from tune.outpost import Outpost
 from tune.recorder import AWAY, NOTE
 from tune.watchdog import watched
+
+BROKEN_GPU = ("CUDA error", "cuDNN error")
+"""What torch says of a GPU that a process can use no more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +120,7 @@ def guarded_epoch(run: Callable[[], dict[str, Any]], seconds: float | None) -> d
     except AwayError as error:
         return {AWAY: str(error), "done": True}
     except Exception as error:  # whatever it was is recorded as the trial's reason
-        if "CUDA error" in str(error):
+        if any(word in str(error) for word in BROKEN_GPU):
             raise  # this process can use its GPU no more; Ray starts another one and tries the trial again
         return {"failure": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "done": True}
     return result
@@ -223,7 +227,7 @@ class RetrainTrial(ray_tune.Trainable):
                 self.outpost.patience,
             )
         metrics = self.retraining.run_epoch()
-        self.retraining.saving_seconds += self.outpost.send()
+        self.retraining.charge(self.outpost.send())
         if self.retraining.done:
             self.outpost.clear()
         return {**metrics, NOTE: self.retraining.unsaved, "done": self.retraining.done}

@@ -8,7 +8,7 @@ import pandas as pd
 from core.kept_predictions import PREDICTIONS, read_predictions
 from core.metrics import face_errors
 from core.names import GOALS, MEAN_FACE, TASKS, Architecture
-from core.retraining import Objective
+from core.objective import Objective
 from core.standing import SURE, chances_over_seeds, cost_by, front_chances_over_seeds
 from tune.materials import Materials
 from tune.plan import Plan
@@ -89,9 +89,11 @@ def verdict(winners: pd.DataFrame, plan: Plan, faces: int, trials: Mapping[str, 
 def _lone(chosen: Mapping[str, int], plan: Plan) -> str:
     """What leaders are that nothing was compared with after the search; ``chosen`` has how many trials by kind."""
     trained = "one training" if plan.folds == 1 else f"{plan.folds} folds"
-    among = f"chosen among {next(iter(chosen.values()))} trials"
+    among = f"the winner was chosen among {next(iter(chosen.values()))} trials"
     if len(chosen) > 1:
-        among = f"each chosen among the trials of its kind ({', '.join(f'{k} {n}' for k, n in chosen.items())})"
+        among = (
+            f"each winner was chosen among the trials of its kind ({', '.join(f'{k} {n}' for k, n in chosen.items())})"
+        )
     return (
         f"{among} by {trained} each, so another may be as good: "
         "a search with --race 4, or with --top-k 3, compares the leaders"

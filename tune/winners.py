@@ -1,6 +1,5 @@
 """From trials to winners: the best of each kind of model, retrained with several seeds, ranked by their mean."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from core.names import MEAN_FACE, Architecture
-from core.retraining import Objective
+from core.objective import Objective
 from tune.ledger import Entry, Ledger, Status
 from tune.plan import Plan
 from tune.recorded_curves import METRIC_COLUMNS
@@ -33,8 +32,8 @@ class Candidate:
 def ranked(ledger: Ledger, plan: Plan) -> list[Entry]:
     """Trials, best first by what the plan ranks by, each at its best epoch.
 
-    Of a grid, the first trial of each cell, the cells ranked by their mean over all replicates: one that failed or was
-    cut off in one of them ranks last.
+    Of a grid, the first trial of each cell, the cells ranked by their mean over replicates: those that failed or were
+    cut off in more of them rank behind.
     """
     entries = ledger.ranked(plan.ranking())
     if plan.sampler is not Sampler.GRID:
@@ -44,12 +43,11 @@ def ranked(ledger: Ledger, plan: Plan) -> list[Entry]:
         if entry.status is Status.FINISHED:
             cells.setdefault(entry.number % plan.cells(), []).append(entry)
 
-    def mean_cost(cell: int) -> float:
-        whole = len(cells[cell]) == plan.replicates
+    def place(cell: int) -> tuple[int, float, int]:
         costs = [plan.ranking().cost(entry.best(plan.aim())) for entry in cells[cell]]
-        return sum(costs) / plan.replicates if whole else math.inf
+        return -len(costs), sum(costs) / len(costs), cell
 
-    return [cells[cell][0] for cell in sorted(cells, key=lambda cell: (mean_cost(cell), cell))]
+    return [cells[cell][0] for cell in sorted(cells, key=place)]
 
 
 def choose(best_first: Sequence[Entry], fixed: Mapping[str, Any], top_k: int) -> list[Candidate]:
