@@ -45,9 +45,8 @@ GAINS = {"gain_pct": RELATIVE_ERROR, "gain_nme_pct": "nme_pct", "gain_gender_ce_
 SHOWN = ("val_nme_pct", "val_fr10_pct", "val_gender_auc", "val_gender_accuracy")
 
 
-def main() -> None:
-    """Parse, train what is missing, print, record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """What is trained, on what, and how long."""
     add_material_options(parser)
     parser.add_argument("--only", nargs="+", choices=list(ADDITIONS), metavar="NAME", help=", ".join(ADDITIONS))
     parser.add_argument("--blocks", type=int, default=4, choices=range(1, 6), help="frozen (default: %(default)s)")
@@ -63,6 +62,12 @@ def main() -> None:
     parser.add_argument("--rate-folds", type=int, default=2, metavar="N", help="(default: the first %(default)s)")
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--work", type=Path, default=default_cache() / "additions", metavar="DIR")
+
+
+def main() -> None:
+    """Parse, train what is missing, print, record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_training_options(parser)
     parser.add_argument("--record", action="store_true", help="also of --only, once all its processes have ended")
     parser.add_argument("--quick", action="store_true", help="one seed, one rate, 2 folds and 2 epochs; not recorded")
     given = parser.parse_args()
@@ -111,9 +116,12 @@ def wanted(given: argparse.Namespace) -> list[str]:
     return names
 
 
-def measured(given: argparse.Namespace) -> list[Row]:
-    """Choose a learning rate for each addition, train it with every seed, and make a row of it."""
-    names = wanted(given)
+def lab_of(given: argparse.Namespace, names: Sequence[str]) -> Lab:
+    """Where these additions are trained.
+
+    Raises:
+        UserError: faces of which some are of one person.
+    """
     torch.set_num_threads(given.threads)
     device = device_at_hand()
     make_repeatable(device)
@@ -124,7 +132,13 @@ def measured(given: argparse.Namespace) -> list[Row]:
     material = load_material(given, blocks, Precision(precision), device, folds=folds, augmentations=augmentations)
     if len(np.unique(material.faces.identity)) < len(material.faces):
         raise UserError(f"--data {given.data}: intervals are over faces, so each must be of another person")
-    lab = Lab(given, material, device, precision)
+    return Lab(given, material, device, precision)
+
+
+def measured(given: argparse.Namespace) -> list[Row]:
+    """Choose a learning rate for each addition, train it with every seed, and make a row of it."""
+    names = wanted(given)
+    lab = lab_of(given, names)
     start = time.monotonic()
     with Progress(lambda: f"{lab.done} trainings ({lab.doing}); {clock(time.monotonic() - start)}"):
         rates, results = {}, {}

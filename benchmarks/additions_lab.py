@@ -125,8 +125,12 @@ class Lab:
         best = self.record(training)
         if not best:
             raise UserError(f"{training.name}: diverged with a learning rate of {training.lr:g}, seed {training.seed}")
-        truth = truth_of_folds(self.parts[: training.folds])
-        return Result(best, errors_by_face(read_predictions(self._folder(training)[0], len(truth.gender)), truth))
+        return Result(best, errors_by_face(self.predictions(training), truth_of_folds(self.parts[: training.folds])))
+
+    def predictions(self, training: Training) -> Predictions:
+        """What a training that is there says of the validation faces, one fold after the other."""
+        faces = sum(len(validation) for _, validation in self.parts[: training.folds])
+        return read_predictions(self._folder(training)[0], faces)
 
     def folds_of_faces(self, folds: int) -> NDArray[np.int64]:
         """The fold (N,) of each validation face."""
