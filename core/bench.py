@@ -51,7 +51,7 @@ class Bench:
             if folder is not winner.folders[-1]:
                 del model  # the next one is not made beside it
         self.report(f"{winner.label}: timing one face")
-        image = np.asarray(self.faces.images[self.rows[0]])
+        image = np.array(self.faces.images[self.rows[0]])  # a copy: torch warns of what it may not write to
         return runs, inference_ms(model, image, precision, self.device)
 
     def _examples(self, config: Config) -> Examples:

@@ -20,7 +20,7 @@ from core.splits import Split
 from core.weights import Weights
 from core.winner import Winner
 
-LIST = "measured.json"
+MEASURED = "measured.json"
 
 
 def keep_test(folder: Path, measured: Sequence[Measured]) -> None:
@@ -30,7 +30,7 @@ def keep_test(folder: Path, measured: Sequence[Measured]) -> None:
         for number, run in zip(one.winner.replicates, one.runs, strict=True):
             write_predictions(_place(folder, one.winner, number), run)
         listed[one.winner.label] = {**_who(one.winner), "inference_ms": one.inference_ms, "device": one.device}
-    write_text(folder / LIST, json.dumps(listed, indent=2) + "\n")
+    write_text(folder / MEASURED, json.dumps(listed, indent=2) + "\n")
 
 
 def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> list[Measured] | None:
@@ -40,7 +40,7 @@ def kept_test(folder: Path, winners: Sequence[Winner], faces: int) -> list[Measu
     Raises:
         UserError: the list, or predictions that are listed, are missing or damaged.
     """
-    path = folder / LIST
+    path = folder / MEASURED
     if not path.is_file():
         return None
     listed = read_json(path)

@@ -59,7 +59,8 @@ def opened_elsewhere(run: RunFolder, search: dict[str, Any]) -> dict[str, list[s
         with tempfile.TemporaryDirectory() as folder:  # a part of a run among the working copies would pass for one
             there = Path(folder)
             Mirror(there, place).pull(wanted=lambda name: name.endswith(names) and not name.startswith(f"{own}/"))
-            found |= _opened_in(there, run, search)
+            for name, dates in _opened_in(there, run, search).items():
+                found[name] = sorted({*found.get(name, []), *dates})  # some may not have been published from here
     return found
 
 

@@ -37,7 +37,7 @@ def load_faces(data: str, drawn_faces: int, cache: Path, report: Reporter) -> Fa
         UserError: no such folder, or not one of CelebA's; an image that cannot be read; the cache cannot be written.
     """
     if data != DRAWN and not Path(data).is_dir():
-        raise UserError(f"{data}: the folder of this run's faces is not there; say with --data DIR where they are now")
+        raise UserError(f"{data}: no such folder of faces; --data DIR says where they are")
     if data == DRAWN:
         return load_drawn_faces(drawn_faces, 0, cache, report("drawing faces"))
     return load_celeba_faces(Path(data), cache, report("decoding faces"))

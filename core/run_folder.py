@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from core.urls import below
 
 CHECKPOINT = "checkpoint.pt"
 LEAST_BYTES = 2**16  # that a disk must have free to count as not full
+SCRIPTS = ("search.py", "paper.py", "final_test.py", "predict.py", "importance.py")
+"""Those that speak of runs."""
 
 
 class RunFolder:
@@ -139,7 +142,10 @@ class RunFolder:
     @property
     def again(self) -> str:
         """The command that goes on with the run, or with that which it is a step of, typed where this process was."""
-        return f"python scripts/{'paper' if self.whole.is_replication() else 'search'}.py {self.options}"
+        started = Path(sys.argv[0])
+        script = "paper.py" if self.whole.is_replication() else "search.py"
+        place = started.parent if started.name in SCRIPTS else Path("scripts")
+        return shlex.join(["python", str(place / script)]) + f" {self.options}"
 
     def is_replication(self) -> bool:
         """Whether it is one of the whole paper, as far as can be told now."""

@@ -46,8 +46,13 @@ class Storage:
             UserError: no file system for such a URL.
         """
         path = self.folder / name
-        mirror = Mirror(path, below(self.where, name), AFTER) if self.remote else None
-        return RunFolder(path, mirror, options=self.options(name))
+        if self.remote:
+            return RunFolder(path, Mirror(path, below(self.where, name), AFTER), options=self.options(name))
+        if (self.folder / "search.json").is_file():  # then this may be a step of a replication
+            whole = run_at(self.where, self.cache)[1]
+            if whole.is_replication():
+                return RunFolder(path, options=whole.options, whole=whole)
+        return RunFolder(path, options=self.options(name))
 
     def options(self, name: str) -> str:
         """The options with which its script, started in the same folder, goes on with the run of this name."""

@@ -29,7 +29,7 @@ from core.front_figure import CAPTION, front_figure
 from core.gallery import write_figures
 from core.importance_figure import importance_figures
 from core.importance_table import read_importance, sentences
-from core.kept_test import kept_run, kept_test
+from core.kept_test import MEASURED, kept_run, kept_test
 from core.looks import save_figures
 from core.names import PARETO
 from core.openings import UNKNOWN_DATE, opened_dates, opened_elsewhere, record_opening
@@ -93,7 +93,7 @@ def main() -> None:
         faces, split = read_faces(run, search, arguments.data, arguments.cache)
         front = read_front(run, search) if search["plan"].get("objective") == PARETO else None
         doing = Doing()
-        with _can_go_on(), Progress(doing.line):
+        with _can_go_on(run), Progress(doing.line):
             result, openings = tested(run, search, winners, backbone, (faces, split), arguments.cache, doing)
             table = scores_table(result)
             write_text(run.test / "scores.csv", table.to_csv(index=False))
@@ -107,11 +107,12 @@ def main() -> None:
 
 
 @contextmanager
-def _can_go_on() -> Iterator[None]:
+def _can_go_on(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("interrupted; what was predicted is kept: started again it goes on, as the same opening")
+        if (run.test / MEASURED).is_file() and not (run.test / REPORT).is_file():
+            say("interrupted; what was predicted is kept: started again it goes on, as the same opening")
         raise
 
 

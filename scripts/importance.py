@@ -31,7 +31,7 @@ from tune.search import restored_ledger, study_of
 def main() -> None:
     """Parse, compare, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or its URL")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's name, its folder, or its URL")
     parser.add_argument("--out", type=Path, metavar="DIR", help="(default: the run; of several, nothing is written)")
     parser.add_argument("--cache", type=cache_folder, default=default_cache(), metavar="DIR", help=COPIES_HELP)
     given = parser.parse_args()

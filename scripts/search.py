@@ -193,8 +193,9 @@ def resume(given: dict[str, Any]) -> None:
     storage, run = run_to_resume(given)
     with storage.held(run, say):
         recorded = run.read_search()
-        if is_replication(recorded):
-            raise UserError(f"{run.path}: a replication of the paper; go on with it: {run.again}")
+        if is_replication(recorded) or run.whole is not run:
+            what = "a replication of the paper" if run.whole is run else "a step of a replication of the paper"
+            raise UserError(f"{run.path}: {what}; go on with it: {run.again}")
         given.setdefault("trial_timeout", recorded.get("trial_timeout"))
         plan = plan_from_json(recorded["plan"], str(run.search))
         changes = {key: given[key] for key in CHANGEABLE - PLACE if key in given}

@@ -112,12 +112,14 @@ def _with_part(space: Space, name: str, part: Part) -> Space:
     for setting, wanted in part.needs:
         possible = space.values_of(setting, DEFAULTS[setting])
         found = tuple(value for value in possible if value in wanted)
-        if not found or (setting == "frozen_blocks" and len(found) < len(possible)):
+        varied = space.parameters.get(setting)
+        drawn = found if varied is None else tuple(value for value in found if value in varied)
+        if not drawn or (setting == "frozen_blocks" and len(found) < len(possible)):
             got = ", ".join(map(str, possible))
             rule = f"{setting} must be {' or '.join(map(str, wanted))}"
             raise UserError(f"--vary {name}: would have no effect in space {space.name}; {rule}, got {got}")
         if setting in space.parameters and len(found) < len(possible):
-            condition = Condition(setting, tuple(value for value in found if value in space.parameters[setting]))
+            condition = Condition(setting, drawn)
     if name in WEIGHING and _shares_nothing(space):
         raise UserError(f"--vary {name}: has nothing to weigh in space {space.name}; {nothing_shared(space)}")
     parameters, conditions = {**space.parameters, name: part.parameter}, dict(space.conditions)
@@ -156,11 +158,12 @@ def without_idle_weights(space: Space) -> Space:
         return space.with_fixed({key: DEFAULTS[key] for key in weights})
     heads = space.values_of(HEAD, DEFAULTS[HEAD])
     sharing = tuple(head for head in heads if not _shares_nothing(space, {HEAD: head}))
-    if sharing == heads:
+    drawn = tuple(head for head in sharing if head in space.parameters.get(HEAD, ()))
+    if sharing == heads or not drawn:
         return space
     parameters, conditions = dict(space.parameters), dict(space.conditions)
     for key in sorted(weights, key=lambda key: key in ONLY_WITH):  # last those that depend on another
         parameters[key] = parameters.pop(key)  # after the head
         if key not in conditions or len(space.values_of(conditions[key].parent, "")) == 1:
-            conditions[key] = Condition(HEAD, tuple(head for head in sharing if head in parameters[HEAD]))
+            conditions[key] = Condition(HEAD, drawn)
     return replace(space, parameters=parameters, conditions=conditions)

@@ -196,6 +196,9 @@ def _described(data: Any) -> Space:
     )
 
 
+TAKES = {"choice": "values", **dict.fromkeys(("float", "int"), "low, high and perhaps log")}
+
+
 def _parameter(key: str, given: Any) -> Parameter:
     kinds = {"choice": {"values"}, "float": {"low", "high", "log"}, "int": {"low", "high", "log"}}
     if not isinstance(given, Mapping) or given.get("kind") not in kinds:
@@ -204,9 +207,7 @@ def _parameter(key: str, given: Any) -> Parameter:
     kind = str(given["kind"])
     options = {k: tuple(value) if isinstance(value, list) else value for k, value in given.items() if k != "kind"}
     if not kinds[kind] - {"log"} <= set(options) <= kinds[kind]:
-        raise UserError(
-            f"parameter {key}: a {kind} has {', '.join(sorted(kinds[kind]))}, got {', '.join(options) or 'none'}"
-        )
+        raise UserError(f"parameter {key}: {kind} takes {TAKES[kind]}, got {', '.join(options) or 'nothing'}")
     try:
         return KINDS[kind](**options)
     except UserError as error:

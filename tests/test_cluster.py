@@ -23,6 +23,11 @@ def test_a_cluster_that_turns_us_away_is_one_line(monkeypatch):
     monkeypatch.setattr("torch.set_num_threads", lambda _: None)  # they stay what they are for the other tests
     with pytest.raises(UserError, match=r"^--address 10\.0\.0\.1:6379: no Ray cluster there \(no token was found\)$"):
         start_ray("10.0.0.1:6379")
+    monkeypatch.setattr("tune.cluster.find_address", lambda *_: "10.0.0.1:6379")
+    with pytest.raises(
+        UserError, match=r"\(no token was found\); it was found by itself, --address local does without it$"
+    ):
+        start_ray(None)
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_ctrl_c_twice_ends_a_search_at_once_and_once_a_retraining_tidily_and_bot
     search = Running(new(tmp_path, *GRID), tmp_path / "said", preexec_fn=hears_ctrl_c)
     search.until(lambda: epochs_of(tmp_path / "a") >= 2)
     os.killpg(search.process.pid, signal.SIGINT)
-    search.until(lambda: "once more (Ctrl-C) ends at once" in search.said)
+    search.until(lambda: "Ctrl-C again ends at once" in search.said)
     os.killpg(search.process.pid, signal.SIGINT)
     pressed = time.monotonic()
     said = search.end(130)

@@ -82,7 +82,7 @@ def nobody_else_works_on_it(place, cache, options):
     for words, reason in (
         (
             ["--name", "a", *options],
-            "/a.* exists; choose another --name, or go on with it: python scripts/search.py --resume a --storage",
+            "/a.* exists; choose another --name, or go on with it: python .*search.py --resume a --storage",
         ),
         (["--resume", "a"], "another process is working on this run"),
     ):

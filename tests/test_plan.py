@@ -1,8 +1,10 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from core.errors import UserError
+from core.random_filters import CALIBRATED
 from search_spaces.catalogue import SPACES
 from search_spaces.parameter import Choice, Int
 from search_spaces.space import Condition, Space
@@ -175,3 +177,20 @@ def test_numbers_of_frozen_blocks_are_those_drawn_and_the_default_where_none_is(
     assert Plan(drawn.to_json(), Profile.FAST).frozen_blocks() == (4, 5)
     depending = replace(drawn, conditions={"frozen_blocks": Condition("architecture", ("gender",))})
     assert Plan(depending.to_json(), Profile.FAST).frozen_blocks() == (0, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("profile", "source", "told"),
+    [
+        (Profile.PAPER, "vgg16.pth", ["note: vgg16.pth has convolutions alone, so heads of 4096 start at random too"]),
+        (Profile.PAPER, CALIBRATED, []),  # of which it is known
+        (Profile.FAST, "vgg16.pth", []),
+    ],
+)
+def test_heads_that_start_at_random_for_want_of_imagenets_are_told(weights, monkeypatch, profile, source, told):
+    made, said = object.__new__(Materials), []
+    made.plan = Plan(settled_space(SPACES["gender"], profile, {}).to_json(), profile)
+    made.faces = made.split = None
+    monkeypatch.setattr("tune.materials.load_weights", lambda *_: replace(weights, source=source))
+    assert not made._weights(Path(), said.append).with_head
+    assert said == told

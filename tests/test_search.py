@@ -209,6 +209,19 @@ def test_what_no_machine_could_do_is_refused_before_ray_starts_or_a_face_is_draw
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_step_of_a_replication_is_gone_on_with_by_the_whole_of_it(tmp_path):
+    for folder, plan in ((tmp_path / "paper", {"paper": {}}), (tmp_path / "paper/table1", {"space": {}})):
+        folder.mkdir()
+        (folder / "search.json").write_text(json.dumps({**SEARCH, "plan": plan}))
+    way_on = f"paper.py --resume paper --storage {tmp_path}\n"
+    done = in_process("search.py", "--resume", tmp_path / "paper/table1")
+    assert (done.returncode, done.stderr.endswith(way_on)) == (2, True)
+    assert "a step of a replication of the paper; go on with it: python " in done.stderr
+    done = in_process("final_test.py", tmp_path / "paper/table1")
+    assert (done.returncode, done.stderr.endswith(way_on)) == (2, True)
+    assert "no winners yet; finish the search first: python " in done.stderr
+
+
 def test_a_run_of_another_script_is_sent_there(tmp_path):
     for name, plan, other in (("search.py", {"paper": {}}, "paper.py"), ("paper.py", {"space": {}}, "search.py")):
         folder = tmp_path / other
@@ -216,4 +229,4 @@ def test_a_run_of_another_script_is_sent_there(tmp_path):
         (folder / "search.json").write_text(json.dumps({**SEARCH, "plan": plan}))
         done = in_process(name, "--resume", folder)
         assert done.returncode == 2
-        assert done.stderr.endswith(f"go on with it: python scripts/{other} --resume {other} --storage {tmp_path}\n")
+        assert done.stderr.endswith(f"/scripts/{other} --resume {other} --storage {tmp_path}\n")

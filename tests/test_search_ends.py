@@ -115,10 +115,12 @@ GRID = {
 @pytest.mark.parametrize(("begun", "settings"), [(2, GRID | {"grace": PLAN.epochs}), (0, {"trials": 3})])
 def test_what_time_has_left_nothing_of_is_trained_by_a_larger_budget(run, monkeypatch, begun, settings):
     ray = Ray(monkeypatch, whole=2, open_=1, seconds=0.5, begun=begun)
-    search(run, time_budget=0.3, **settings).go()
+    said = []
+    search(run, said.append, time_budget=0.3, **settings).go()
     assert list(trials(run)["status"]) == ["finished", "finished", "running"]
-    search(run, time_budget=0.3, **settings).go()
+    search(run, said.append, time_budget=0.3, **settings).go()
     assert len(ray.asked) == 1
+    assert said[0] == said[2] == "note: trials that --time-budget has left open, for a larger one to go on with: 1"
     ray.whole, ray.open = 4, 0
     search(run, time_budget=60.0, **settings).go()
     assert list(trials(run)["status"]) == ["finished"] * settings["trials"]

@@ -236,8 +236,11 @@ GENDER_JSON = SPACES["gender"].to_json()
         ({"d_k": {"kind": "choice", "values": [[1]]}}, "not a search space"),
         ({"lr": {"kind": "categorical"}}, "^parameter lr: kind must be choice, float, int, got 'categorical'$"),
         ({"lr": 3}, "^parameter lr: kind must be choice, float, int, got 3$"),
-        ({"lr": {"kind": "float", "min": 1, "max": 2}}, "^parameter lr: a float has high, log, low, got min, max$"),
-        ({"lr": {"kind": "float", "low": 1}}, "^parameter lr: a float has high, log, low, got low$"),
+        (
+            {"lr": {"kind": "float", "min": 1, "max": 2}},
+            "^parameter lr: float takes low, high and perhaps log, got min, max$",
+        ),
+        ({"lr": {"kind": "float", "low": 1}}, "^parameter lr: float takes low, high and perhaps log, got low$"),
         ([], "not a search space"),
     ],
 )

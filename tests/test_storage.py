@@ -7,7 +7,7 @@ from test_openings import SEARCH
 
 from core.errors import UserError
 from core.run_folder import RunFolder
-from core.storage import Storage
+from core.storage import Storage, run_at
 from tune.options import add_place_options, run_to_resume, storage_of
 
 
@@ -95,6 +95,25 @@ def test_each_run_and_step_is_gone_on_with_by_the_script_that_made_it(place, tmp
     with storage.held(run, print):
         pass
     assert Storage(place, tmp_path / "two").run("a").again.startswith(f"python scripts/{script}.py --resume a ")
+
+
+def test_the_way_on_is_by_a_script_beside_the_one_that_was_started(monkeypatch, tmp_path):
+    for started, script in (
+        ("/opt/my tandem/scripts/final_test.py", "'/opt/my tandem/scripts/search.py'"),
+        ("search.py", "search.py"),
+        ("/usr/bin/pytest", "scripts/search.py"),
+    ):
+        monkeypatch.setattr("sys.argv", [started])
+        assert RunFolder(tmp_path / "a").again == f"python {script} --resume a --storage {tmp_path}"
+
+
+def test_a_run_is_found_by_its_name_among_the_runs_of_this_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    assert run_at("a", tmp_path / "cache")[1].path == tmp_path / "runs" / "a"
+    (tmp_path / "a").mkdir()  # what stands there goes first
+    assert run_at("a", tmp_path / "cache")[1].path == tmp_path / "a"
+    assert run_at("b", tmp_path / "cache")[1].path == tmp_path / "b"
 
 
 def test_a_run_is_resumed_by_its_folder_or_url_as_well_as_by_its_name(tmp_path, monkeypatch):

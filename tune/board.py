@@ -48,11 +48,15 @@ class Board:
     def begin(self, entry: Entry) -> None:
         """A trial is begun, perhaps anew: its next epoch goes into a new file, which voids what others have from there
         on."""
-        self._lose(self.run.trial(entry.number))
+        self._forget(self.run.trial(entry.number))
 
     def winner_begin(self, folder: str) -> None:
         """The same of a winner, which may go on from a checkpoint."""
-        self._lose(Path(folder))
+        self._forget(Path(folder))
+
+    def _forget(self, folder: Path) -> None:
+        self._lose(folder)
+        self.owed.pop(folder, None)
 
     def epoch(self, entry: Entry) -> None:
         """A trial has trained one more epoch."""

@@ -24,7 +24,8 @@ REWRITE_SHARE = 0.05  # of the time at most goes into rewriting trials.csv, whic
 
 
 class Status(StrEnum):
-    """Where a trial is. ``stopped``: by ASHA, or when the search ended (the reason says why)."""
+    """Where a trial is. ``stopped``: by ASHA, or when the search ended (the reason says why). Those that a time budget
+    left before they had anything to compare stay as they are."""
 
     PENDING = "pending"
     RUNNING = "running"

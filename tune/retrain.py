@@ -18,7 +18,7 @@ from core.tensor_files import save_tensors
 from tune.engine import run_retraining
 from tune.front import front_candidates
 from tune.jobs import Work, due_jobs, train_jobs
-from tune.ledger import Ledger
+from tune.ledger import Ledger, Status
 from tune.materials import Materials
 from tune.outpost import outpost_of
 from tune.plan import Plan
@@ -53,9 +53,9 @@ def retrain(
     if not candidates:
         reasons = [entry.reason for entry in ledger.entries.values() if entry.reason]
         why = f" (the last one: {reasons[-1]})" if reasons else ""
-        more = [] if plan.sampler is Sampler.GRID else ["more --trials"]
-        more += [] if plan.time_budget is None else ["a larger --time-budget"]
-        way_on = f"{run.again} with {' and '.join(more)}" if more else "begin another run"
+        more = "" if plan.sampler is Sampler.GRID else "more --trials"
+        more = "a larger --time-budget" if ledger.count(Status.PENDING, Status.RUNNING) else more
+        way_on = f"{run.again} with {more}" if more else "begin another run"
         raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain{why}; {way_on}")
     patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
     patience(lambda: run.fetch(WINNERS), run.path)

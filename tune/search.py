@@ -146,7 +146,7 @@ class Search:
             self.say(f"note: {self._left()} of {self.plan.trials} trials are left out: each try lost their workers")
         self._close(recorder, board, cause)
         if self.plan.prior is not None:
-            self.say(self.study.judged().told())
+            self.say(self.study.judged(at_end=True).told())
         return self.ledger
 
     def _time_was_up(self) -> bool:
@@ -211,6 +211,9 @@ class Search:
             if entry.status not in ENDED and of_use:
                 entry.reason = entry.reason or cause
                 recorder.end(entry, Status.STOPPED)
+        left = self.ledger.count(Status.PENDING, Status.RUNNING)
+        if left:
+            self.say(f"note: trials that --time-budget has left open, for a larger one to go on with: {left}")
         board.close()
         self.ledger.write(now=True)
 

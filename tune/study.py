@@ -150,13 +150,14 @@ class Study:
     def _holds(self) -> bool:
         return self.judged().forgotten is None
 
-    def judged(self) -> Judge:
-        """The prior's judge, after it heard of every trial before the first that has not ended."""
+    def judged(self, at_end: bool = False) -> Judge:
+        """The prior's judge, after it heard of every trial before the first that has not ended; at a search's end also
+        of those behind."""
         trials = self.study.get_trials(deepcopy=False)[len(self.judge.heard) :]
-        for trial in itertools.takewhile(lambda trial: trial.state.is_finished(), trials):
+        for trial in trials if at_end else itertools.takewhile(lambda trial: trial.state.is_finished(), trials):
             kind, origin = str(trial.params.get(KIND, "")), trial.user_attrs.get(ORIGIN)
             costs = trial.user_attrs.get(COSTS, [])
-            if not costs and trial.user_attrs.get("status") == Status.STOPPED:
+            if not costs and trial.user_attrs.get("status", Status.STOPPED) == Status.STOPPED:
                 origin = LEADER  # the search ended before its first result, which says nothing of either side
             self.judge.hear(Seen(trial.number, kind, costs, origin))
         return self.judge
