@@ -73,11 +73,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.quick:
         given.seeds, given.rates, given.folds, given.rate_folds, given.epochs = 1, [1e-4], 2, 2, 2
-    if not 1 <= given.rate_folds <= given.folds:
-        raise UserError(f"--rate-folds must be from 1 to the {given.folds} of --folds, got {given.rate_folds}")
-    if given.rates != sorted(given.rates):
-        raise UserError(f"--rates must ascend, got {' '.join(map(str, given.rates))}")
-    given.at = given_rates(given.at)
+    check_training_options(given)
     rows = in_fresh_process(measured, given, environment=WORKER_ENVIRONMENT)
     columns = ("addition", "against", "lr", "epoch", "relative_error", *SHOWN, *GAINS, "seconds_per_epoch")
     seeds = f"{given.seeds} seed{'s' if given.seeds > 1 else ''}"
@@ -86,6 +82,19 @@ def main() -> None:
     if not given.quick and (given.record or not given.only):
         asked = given.only or list(ADDITIONS)
         append_rows(RESULTS / "additions.csv", [row for row in rows if row["addition"] in asked])
+
+
+def check_training_options(given: argparse.Namespace) -> None:
+    """Rules between what :func:`add_training_options` takes; rates by addition become a mapping.
+
+    Raises:
+        UserError: one is broken.
+    """
+    if not 1 <= given.rate_folds <= given.folds:
+        raise UserError(f"--rate-folds must be from 1 to the {given.folds} of --folds, got {given.rate_folds}")
+    if given.rates != sorted(given.rates):
+        raise UserError(f"--rates must ascend, got {' '.join(map(str, given.rates))}")
+    given.at = given_rates(given.at)
 
 
 def given_rates(words: Sequence[str]) -> dict[str, float]:

@@ -13,8 +13,9 @@ RESAMPLES = 2000
 def gain_over_folds(theirs_KN: Floats, ours_KN: Floats, fold_N: Integers, seed: int) -> Estimate:
     """Mean of theirs - ours over K training seeds and N faces, with a 95 % interval over both.
 
-    Row k of both is the same seed, but each fold of the faces has a training of its own, whose chance is independent of
-    the other folds': so F folds tell of a training's chance with F (K - 1) degrees of freedom, where
+    Row k of both is the same seed, but each fold of the faces has a training of its own, whose chance is taken to be
+    independent of the other folds' (one epoch is chosen for all of a seed's, so that it is not quite; the interval is
+    then too narrow): so F folds tell of a training's chance with F (K - 1) degrees of freedom, where
     :func:`core.bootstrap.twofold_difference`, for which the K rows are all there is, has K - 1. Faces are drawn anew,
     with replacement, and on them the mean that other seeds might have given. With one seed it is about the faces alone.
     """

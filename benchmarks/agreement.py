@@ -5,16 +5,17 @@
 Takes trainings of ``benchmarks.additions``, with the same options, and trains those that are missing. A row for each
 addition, and one for all: accuracy and AUC (means over folds) of one training, the mean over seeds; of the average of
 their margins (logit of man minus logit of woman), face by face; and how many faces more than half, and all, get wrong.
-What an average cannot do, no luck with a seed can; what all get wrong, these features do not show. Appends to
-benchmarks/results/agreement.csv.
+The average is rid of each seed's chance; what nearly all get wrong, networks trained like these do not see. The epochs
+are those that are best on these same faces. Appends to benchmarks/results/agreement.csv.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.additions import add_training_options, given_rates, lab_of
+from benchmarks.additions import add_training_options, check_training_options, lab_of
 from benchmarks.additions_lab import truth_of_folds
 from benchmarks.additions_list import BASE
 from benchmarks.material import RESULTS
@@ -33,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_training_options(parser)
     given = parser.parse_args()
-    given.at = given_rates(given.at)
+    check_training_options(given)
     rows = in_fresh_process(measured, given, environment=WORKER_ENVIRONMENT)
     print(text_table(rows, tuple(rows[0])))
     append_rows(RESULTS / "agreement.csv", rows)
@@ -43,17 +44,18 @@ def measured(given: argparse.Namespace) -> list[Row]:
     """The margins of each addition's trainings, and rows of them."""
     names = given.only or [BASE]
     lab = lab_of(given, names)
-    margins = {}
+    margins, rates = {}, {}
     for name in names:
-        rate = given.at[name] if name in given.at else lab.best_rate(name, given.rates)
-        trainings = [lab.training(name, rate, seed, given.folds) for seed in range(given.seeds)]
+        rates[name] = given.at[name] if name in given.at else lab.best_rate(name, given.rates)
+        trainings = [lab.training(name, rates[name], seed, given.folds) for seed in range(given.seeds)]
         for training in trainings:
             lab.result(training)
         said = [lab.predictions(training).gender_logits for training in trainings]
         margins[name] = [gender_margin(logits) for logits in said if logits is not None]
-    shape = {"frozen_blocks": given.blocks, "head_width": given.head_width}
+    shape = {"data": Path(given.data).name, "frozen_blocks": given.blocks, "head_width": given.head_width}
     truth = truth_of_folds(lab.parts[: given.folds])
-    return [{**shape, **row} for row in rows_of(margins, truth.gender, lab.folds_of_faces(given.folds))]
+    rows = rows_of(margins, truth.gender, lab.folds_of_faces(given.folds))
+    return [{**shape, "lr": rates.get(str(row["addition"])), "folds": given.folds, **row} for row in rows]
 
 
 def rows_of(margins: Mapping[str, Sequence[Floats]], gender_N: Integers, fold_N: Integers) -> list[Row]:

@@ -34,7 +34,7 @@ EPOCHS = {5: 3, 4: 2, 0: 1}
 def main() -> None:
     """Parse, run every way, compare, print, record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_material_options(parser)
+    add_material_options(parser, counted=False)  # --people says how many, drawn or not
     parser.add_argument("--blocks", type=int, nargs="+", default=[5, 4, 0], choices=range(6))
     parser.add_argument("--people", type=int, help="faces (default: 100 with 5 frozen blocks, 40 with 4, else 30)")
     parser.add_argument("--epochs", type=int, help="of each trial (default: 3 with 5 frozen blocks, 2 with 4, else 1)")

@@ -37,11 +37,12 @@ class Material:
         return self.inputs[blocks].examples()
 
 
-def add_material_options(parser: argparse.ArgumentParser, weights: str = AUTO) -> None:
-    """Where faces and weights come from."""
+def add_material_options(parser: argparse.ArgumentParser, weights: str = AUTO, counted: bool = True) -> None:
+    """Where faces and weights come from; ``counted`` if so many faces are drawn as the user says."""
     data = str(EXCERPT) if EXCERPT.is_dir() else DRAWN
     parser.add_argument("--data", default=data, metavar="DIR", help=f"a CelebA folder, or {DRAWN} (default: {data})")
-    parser.add_argument("--faces", type=int, default=500, help="how many to draw (default: %(default)s)")
+    if counted:
+        parser.add_argument("--faces", type=int, default=500, help="how many to draw (default: %(default)s)")
     parser.add_argument("--weights", default=weights, metavar="PATH", help="VGG-16 weights (default: %(default)s)")
 
 

@@ -143,9 +143,10 @@ def main() -> None:
 
 
 def halves(configurations: Sequence[Recorded], seed: int) -> tuple[list[Recorded], list[Recorded]]:
-    """What the earlier search meets, and what the new one meets; no curve is in both."""
+    """What the earlier search meets, and what the new one may meet; no curve is in both."""
     twice = [recorded for recorded in configurations if len(recorded.curves) > 1]
-    chosen = np.random.default_rng(seed).permutation(len(twice))[: len(configurations) // 2]
+    # Not the new search's own random numbers, with which it would come first to what the earlier one has not met.
+    chosen = np.random.default_rng([seed, 1]).permutation(len(twice))[: len(configurations) // 2]
     earlier = [replace(twice[index], curves=twice[index].curves[:1]) for index in chosen]
     return earlier, [replace(recorded, curves=recorded.curves[-1:]) for recorded in configurations]
 

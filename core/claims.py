@@ -1,4 +1,4 @@
-"""The six conclusions that the paper draws from its tables, each as a comparison that predictions can decide."""
+"""Six conclusions that the paper's tables suggest, each as one or two comparisons that predictions can decide."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -118,7 +118,7 @@ def model_conclusions(
     return [
         *(unmeasured(one.claim, one.measure, APART) if apart else one for one in alone),
         auc("6a. Attention helps gender (table VI)", attention, multitask),
-        nme("6b. Attention hurts landmarks (table VI)", multitask, attention),
+        nme("6b. Attention hurts landmarks (table VI; in table V it helps them)", multitask, attention),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The two curves of the paper's figure 11, as exact points rather than on a grid. N faces."""
+"""The curves of the paper's figure 11, its second one of faces, as exact points rather than on a grid. N faces."""
 
 import numpy as np
 from sklearn.metrics import roc_curve

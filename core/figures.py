@@ -36,7 +36,8 @@ def roc_figure(margins: Mapping[str, Sequence[Floats]], gender_N: Integers) -> F
 
 
 def ced_figure(nme_pct: Mapping[str, Sequence[Floats]]) -> Figure:
-    """The paper's operating curve: share of faces whose NME is within a threshold, to 100 % and, enlarged, to 20 %.
+    """Operating curves as the paper's figure 11 has them of landmarks, here of faces: the share of those whose NME is
+    within a threshold, to 100 % and, enlarged, to 20 %.
 
     ``nme_pct[model]`` holds an array (N,) for each training seed; the curve is the mean over seeds, which is the
     curve of all their faces together. The legend says the normalised areas to 100 % and to 10 %, the thin upright

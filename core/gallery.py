@@ -21,7 +21,7 @@ def write_figures(folder: Path, result: TestResult) -> dict[Path, str]:
     for tested in result.tested:
         figures[f"predictions_{tested.winner.architecture}"] = (_faces(tested, result), _caption(tested))
     curves = {str(t.winner.architecture): list(t.winner.curves) for t in result.tested}
-    caption = "Learning curves of the retrained winners, a line a seed (the paper's figure 9)."
+    caption = "Learning curves of the tested winners, a line a seed (the paper's figure 9, of those with 50 epochs)."
     figures["learning_curves"] = (learning_figure(curves), caption)
     return save_figures(folder, figures)
 

@@ -65,7 +65,7 @@ def published_goals() -> pd.DataFrame:
 
     Columns: ``name``, ``architecture`` (empty for the pair of single-task models, which is as good in each goal as one
     of them), ``epochs``, ``gender_ce``, ``nme_pct``. Of the pair, the gender model's cross-entropy is its loss in
-    table I.
+    table I, after 10 epochs.
     """
     tables = {number: published_table(number).to_dict("records") for number in (1, 3, 4, 5)}
     five = {row["architecture"]: row for row in tables[5]}

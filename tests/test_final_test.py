@@ -247,9 +247,7 @@ REFUSED = {
     "not the faces of this run": change_faces,
     "seed-2/weights.safetensors: ": lambda run: (run.winner("gender", 2) / "weights.safetensors").write_bytes(b""),
     "backbone.safetensors: ": lambda run: run.backbone.unlink(),
-    "search.py --resume first --storage": lambda run: (
-        run.winner("gender", 2) / "config.json"
-    ).unlink(),
+    "search.py --resume first --storage": lambda run: (run.winner("gender", 2) / "config.json").unlink(),
     "no run here": lambda run: run.search.unlink(),
 }
 

@@ -71,12 +71,13 @@ def test_the_report_of_a_test_shows_markup_from_files_as_text(tmp_path: Path) ->
 def test_the_report_of_the_paper_shows_markup_from_files_as_text() -> None:
     facts = {name: SCRIPT if isinstance(value, str) else value for name, value in FACTS.items()}
     facts |= {"differs": [SCRIPT], "failures": [SCRIPT], "openings": [SCRIPT, "b"], "others": {SCRIPT: [SCRIPT]}}
+    facts |= {"otherwise_chosen": [SCRIPT]}
     conclusions = [Conclusion(SCRIPT, SCRIPT, SCRIPT, 3, 3, (0.25, 0.1, 0.4), 0.1, "supported"), *CONCLUSIONS[1:]]
     tables = {n: replicated_table(n, runs_like_the_papers(n, 0.5), BASELINE) for n in CHOICES}
     page = paper_report_page(facts, tables, {}, conclusions, {})
     texts = sum(isinstance(value, str) for value in FACTS.values())
     # The name stands in the title too, the device in the last paragraph; then what is set above, and three of the conclusion.
-    assert_harmless(page, SCRIPT, texts + 2 + 5 + 3)
+    assert_harmless(page, SCRIPT, texts + 2 + 6 + 3)
 
 
 def test_no_template_turns_escaping_off() -> None:

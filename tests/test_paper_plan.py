@@ -9,8 +9,8 @@ from core.errors import UserError
 from core.random_filters import calibrated_random_weights
 from core.weights import Weights
 from search_spaces.paper import PAPER_CHOICES
+from tune.departures import differences, otherwise_chosen
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
-from tune.paper_results import _differences
 from tune.profile import Profile
 from tune.protocol import papers_loss
 
@@ -76,7 +76,8 @@ def test_a_setting_that_none_of_the_four_models_has_a_use_for_is_known(settings,
     ("settings", "places", "told"),
     [
         ({}, {"data": "celeba"}, []),
-        ({"views": 4, "huber_delta": 1.0}, {"data": "celeba"}, []),
+        ({"views": 4, "huber_delta": 1.0, "wing_w": 0.1}, {"data": "celeba"}, []),
+        ({"huber_delta": 0.05, "dropout": 0.1}, {"data": "celeba"}, ["dropout 0.1", "huber_delta 0.05"]),
         (
             {"augmentation": 0.5, "attention": "self_rms", "lr_landmarks": 1e-4, "weight_decay": 0.1},
             {"data": "celeba", "epochs": 5},
@@ -89,15 +90,27 @@ def test_all_that_is_not_the_papers_protocol_is_listed(settings, places, told):
     made = calibrated_random_weights(torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8), 0)
     imagenets = Weights({**made.tensors, "classifier.0.weight": torch.zeros(1)}, "vgg16.pth", "")
     plan = PaperPlan(Profile.PAPER, settings=settings, **places)
-    space = plan.step_plan(STEPS[3], PAPER_CHOICES).search_space()
-    config = config_from_flat({**space.fixed, "d_k": 128}).flat()
-    found = _differences(plan, config, imagenets)
+    found = differences(plan, imagenets, 500)
     assert [line.partition(" (paper: ")[0] for line in found] == [line.partition(" (paper: ")[0] for line in told]
     heads = "random heads (paper: ImageNet's hidden layers)"
-    assert _differences(plan, config, replace(made, source="vgg16.pth"))[len(found) :] == [heads]
-    both = _differences(plan, config, made)
+    assert differences(plan, replace(made, source="vgg16.pth"), 500)[len(found) :] == [heads]
+    both = differences(plan, made, 500)
     assert both[len(found) :] == ["random convolutions (paper: ImageNet's)", heads]
-    assert _differences(plan, {**config, "head_width": 512}, made)[-1] == "random convolutions (paper: ImageNet's)"
+    narrow = PaperPlan(Profile.PAPER, settings={**settings, "head_width": 512}, **places)
+    assert differences(narrow, made, 500)[-1] == "random convolutions (paper: ImageNet's)"
+    assert ("20 faces (paper: 500)" in differences(plan, imagenets, 20)) == ("data" in places)
+
+
+def test_what_was_chosen_otherwise_than_in_the_paper_is_said_of_the_tables_after_it():
+    chosen = {
+        1: {"optimizer": "adagrad"},
+        2: {"landmark_loss": "l1"},
+        3: {"lambda1": 1.0, "lambda2": 5.0},
+        4: {"d_k": 512},
+    }
+    assert otherwise_chosen(chosen, 1) == []
+    assert otherwise_chosen(chosen, 3) == ["optimizer adagrad (paper: adamax)"]
+    assert otherwise_chosen(chosen, 6) == ["optimizer adagrad (paper: adamax)", "lambda2 5 (paper: 20)"]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +124,8 @@ def test_all_that_is_not_the_papers_protocol_is_listed(settings, places, told):
         ({"lambda2": 5.0, "frozen_blocks": 5}, (), False),
         ({"lambda2": 20.0, "huber_delta": 0.1}, (), True),
         ({"landmark_loss": "l2", "architecture": "gender"}, (), True),
+        ({"landmark_loss": "wing", "architecture": "gender"}, (), True),
+        ({"landmark_loss": "wing", "lambda2": 20.0}, ("landmark_loss",), False),
         ({"landmark_loss": "l2", "architecture": "landmarks"}, (), False),
     ],
 )

@@ -16,6 +16,7 @@ FACTS = {
     "seeds": 3,
     "profile": "fast",
     "differs": [],
+    "otherwise_chosen": [],
     "own_choices": True,
     "faces": 500,
     "source": "celeba-mini",

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.choosers import RandomChooser
 from benchmarks.recorded import Recorded
 from benchmarks.replay import KINDS, Epoch
 from benchmarks.warm_start import BUDGET, COLD, COLUMNS, LAST, STARTS, Start, compared, halves, row, search, shown
@@ -32,6 +33,16 @@ def test_the_new_search_sees_no_curve_of_the_earlier_one():
     assert all(len(one.curves) == 1 for one in before + after)
     seen = {tuple(one.curves[0]) for one in before}
     assert not seen & {tuple(one.curves[0]) for one in after}
+
+
+def test_the_new_search_comes_no_sooner_to_what_the_earlier_one_has_not_met():
+    configurations, met = pool(), []
+    for seed in range(40):
+        before, after = halves(configurations, seed)
+        known = {str(one.parameters) for one in before}
+        chooser = RandomChooser(after, np.random.default_rng(seed))
+        met += [str(chooser.ask().parameters) in known for _ in range(len(configurations) // 2)]
+    assert 0.4 < np.mean(met) < 0.6
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """From four finished steps to the test, the tables, the conclusions and the report of a replication."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,18 @@ from core.openings import opened_dates, opened_elsewhere, record_opening
 from core.paper_figures import write_paper_figures
 from core.paper_report import conclusions_table, paper_report_page
 from core.patience import Patience
-from core.preparation import DRAWN, told_source
-from core.random_filters import CALIBRATED
+from core.preparation import told_source
 from core.replication import replicated_table, tested_runs
 from core.run_folder import RunFolder
-from core.weights import Weights
 from core.winner import check_weights, read_backbone
-from search_spaces.effect import matters
-from tune.paper_plan import PAPER_PROTOCOL, STEPS, Follow, PaperPlan
+from tune.departures import differences, otherwise_chosen
+from tune.paper_plan import STEPS, Follow
 from tune.progress import Counter
 from tune.protocol import Protocol, StepResult
 
 Say = Callable[[str], None]
+OF_MODELS = 6
+"""The table from which the paper compares its models."""
 
 
 def report_replication(
@@ -47,7 +48,9 @@ def report_replication(
         for result in results
     ]
     tested = _tested(run, search, protocol, results, cache, say)
-    conclusions = [*of_tables, *_of_models(tested)]
+    chosen = _chosen(results)
+    conclusions = [_under(one, chosen, result.step.number) for one, result in zip(of_tables, results, strict=True)]
+    conclusions += [_under(one, chosen, OF_MODELS) for one in _of_models(tested)]
     tables = _tables(protocol, results, tested)
     say("drawing figures")
     figures = _figures(run, protocol, results, tested)
@@ -57,7 +60,7 @@ def report_replication(
     write_text(run.test / "scores.csv", scores_table(tested).to_csv(index=False))
     write_text(run.test / "predictions.csv", predictions_table(tested).to_csv(index=False))
     facts = _facts(run, search, protocol, results, tested)
-    page = paper_report_page(facts, tables, _chosen(results), conclusions, figures)
+    page = paper_report_page(facts, tables, chosen, conclusions, figures)
     write_text(run.path / "report.html", page)  # last: it says that all else is there
     return conclusions
 
@@ -118,6 +121,12 @@ def _of_models(tested: TestResult) -> list[Conclusion]:
     return model_conclusions(runs, tested.truth, apart)
 
 
+def _under(conclusion: Conclusion, chosen: Mapping[int, Mapping[str, Any]], table: int) -> Conclusion:
+    """The same, which says where it is of other settings than the paper's because of what was chosen before."""
+    others = otherwise_chosen(chosen, table)
+    return replace(conclusion, measure=f"{conclusion.measure}; with {', '.join(others)}") if others else conclusion
+
+
 def _figures(
     run: RunFolder, protocol: Protocol, results: Sequence[StepResult], tested: TestResult
 ) -> Mapping[Path, str]:
@@ -141,7 +150,8 @@ def _facts(
         "name": run.path.name,
         "seeds": plan.seeds,
         "profile": str(plan.profile),
-        "differs": _differences(plan, results[-1].winner.config.flat(), first.weights),
+        "differs": differences(plan, first.weights, len(first.faces)),
+        "otherwise_chosen": otherwise_chosen(_chosen(results), OF_MODELS),
         "own_choices": plan.follow is Follow.OWN,
         "faces": len(first.faces),
         "source": told_source(search["plan"]),
@@ -157,18 +167,3 @@ def _facts(
         "others": opened_elsewhere(run, dict(search)),
         "failures": [line for result in results for line in result.failures()],
     }
-
-
-def _differences(plan: PaperPlan, settings: Mapping[str, Any], weights: Weights) -> list[str]:
-    """All that is not the paper's, with the paper's: every setting of the last model that has an effect, the faces, and
-    where convolutions and, behind no attention, the heads' hidden layers start."""
-    ours = {"epochs": plan.epochs, "final_epochs": plan.final_epochs, **settings}
-    found = [
-        f"{key} {ours[key]} (paper: {value})"
-        for key, value in PAPER_PROTOCOL.items()
-        if ours[key] != value and (key not in settings or matters(key, settings))
-    ]
-    found += ["drawn faces (paper: CelebA)"] if plan.data == DRAWN else []
-    found += ["random convolutions (paper: ImageNet's)"] if weights.source.startswith(CALIBRATED) else []
-    same_width = settings["head_width"] == PAPER_PROTOCOL["head_width"]  # another one is told, and starts at random
-    return found + (["random heads (paper: ImageNet's hidden layers)"] if same_width and not weights.with_head else [])

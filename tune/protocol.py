@@ -12,6 +12,7 @@ from core.config import Config, config_from_flat
 from core.errors import UserError
 from core.kept_predictions import read_predictions
 from core.metrics import Truth
+from core.names import LandmarkLoss
 from core.patience import Patience
 from core.replication import CHOICES
 from core.run_folder import RunFolder
@@ -109,9 +110,12 @@ class StepResult:
 
 
 def papers_loss(config: Config, varied: Sequence[str] = ()) -> bool:
-    """Whether a model's loss is made as that of the paper's model is, settings aside that its table varies."""
+    """Whether a model's loss is made as that of the paper's model is, settings aside that its table varies; of Wing
+    nobody can tell, as the paper does not give its two parameters."""
     ours, papers = config.flat(), {**DEFAULTS, **PAPER_FIXED, **PAPER_CHOICES}
     shape = {**ours, "frozen_blocks": 0, "landmark_head": DEFAULTS["landmark_head"]}  # the loss told has the lambdas
+    if ours["landmark_loss"] == LandmarkLoss.WING and matters("landmark_loss", shape):
+        return False
     return all(ours[key] == papers[key] or not matters(key, shape) for key in LOSS_KEYS if key not in varied)
 
 
