@@ -32,7 +32,7 @@ TEN, LEADERS = 10, 4
 TRUTH_SEEDS = 5
 GROUPS = 10
 STUDENT = float(stats.t.ppf(0.975, GROUPS - 1))
-REFERENCE = "one part"
+REFERENCE, OF_EQUAL_COST = "one part", "one part, 5 seeds"
 
 Scores = NDArray[np.float64]
 """Relative errors: configurations x seeds x epochs x folds x halves; infinite where a training had diverged."""
@@ -111,7 +111,7 @@ def by_race(comparison: Comparison, rounds: int) -> int:
 
 WAYS: dict[str, Callable[[Comparison], int]] = {
     REFERENCE: by_one_part,
-    "one part, 5 seeds": by_one_part_often,
+    OF_EQUAL_COST: by_one_part_often,
     "5 folds": by_folds,
     "race, 2 rounds": lambda comparison: by_race(comparison, 2),
     "race, 3 rounds": lambda comparison: by_race(comparison, 3),
@@ -119,8 +119,10 @@ WAYS: dict[str, Callable[[Comparison], int]] = {
 SHARES = (
     "wrong_pct",
     "wrong_against_one_part",
+    "wrong_against_5_seeds",
     "lost_pct",
     "lost_against_one_part",
+    "lost_against_5_seeds",
     "decided_pct",
     "wrong_if_sure_pct",
 )
@@ -163,7 +165,8 @@ def read_scores(path: Path) -> Scores:
 
 
 def table(scores: Scores, comparisons: int) -> list[Row]:
-    """A row a way: how often it is wrong, what that costs, both against one part, with jackknife intervals.
+    """A row a way: how often it is wrong, what that costs, both against one part with one seed and with
+    five, which costs about as much as folds and races, with jackknife intervals.
 
     Without a tenth of the configurations there are those comparisons that none of it takes part in: the same ones, or
     the chance of which are drawn would look like a difference between configurations.
@@ -210,15 +213,18 @@ def outcomes(scores: Scores, comparisons: int) -> dict[str, dict[str, float]]:
 def summed(results: NDArray[np.float64]) -> dict[str, dict[str, float]]:
     """Means over comparisons (C, ways, 4), by way."""
     found = {}
-    first = results[:, list(WAYS).index(REFERENCE)].mean(axis=0)
+    means = {way: results[:, number].mean(axis=0) for number, way in enumerate(WAYS)}
+    first, as_dear = (means.get(way, np.zeros(2)) for way in (REFERENCE, OF_EQUAL_COST))
     for number, way in enumerate(WAYS):
         wrong, lost, trained, sure = results[:, number].T
         found[way] = {
             "trainings": float(trained.mean()),
             "wrong_pct": 100 * float(wrong.mean()),
             "wrong_against_one_part": share(float(wrong.mean()), float(first[0])),
+            "wrong_against_5_seeds": share(float(wrong.mean()), float(as_dear[0])),
             "lost_pct": 100 * float(lost.mean()),
             "lost_against_one_part": share(float(lost.mean()), float(first[1])),
+            "lost_against_5_seeds": share(float(lost.mean()), float(as_dear[1])),
             "decided_pct": 100 * float(sure.mean()),
             "wrong_if_sure_pct": 100 * share(float((wrong * sure).sum()), float(sure.sum())),
         }

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help="a photo, or a folder of them")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table of all photos")
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write each photo with its landmarks drawn")
-    parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as .onnx, in float32")
+    parser.add_argument("--export", type=Path, metavar="FILE.onnx", help="write the model as ONNX, in float32")
     parser.add_argument("--cache", type=cache_folder, default=default_cache(), metavar="DIR", help=COPIES_HELP)
     arguments = parser.parse_args()
     if not arguments.images and arguments.export is None:
@@ -120,6 +120,8 @@ def check_outputs(photos: Sequence[Path], files: Mapping[str, Path | None], draw
         if whole in taken:
             raise UserError(f"{option}: {path} is {taken[whole]} too, and would be replaced")
         taken[whole] = f"the file of {option}"
+        if option == "--export" and path.suffix != ".onnx":
+            raise UserError(f"--export {path}: must be a name that ends in .onnx")
     for option, path in outputs:
         if option != "--draw" and (path.is_dir() or not os.access(path.parent, os.W_OK)):
             raise UserError(f"{option} {path}: must be a file in a folder that exists and can be written to")

@@ -176,6 +176,7 @@ def test_nothing_that_is_written_replaces_a_photo_or_something_else_that_is(
         (["--draw", tmp_path / "link"], "a-drawn.png is a photo to look at too"),
         (["--csv", tmp_path / "photos/../link/a.png"], "a.png is a photo to look at too"),
         (["--csv", tmp_path / "x", "--export", tmp_path / "link/../x"], "x is the file of --csv too"),
+        (["--export", tmp_path / "onnx"], "onnx: must be a name that ends in .onnx"),
     ):
         done = predict(sure_run.path / "winners/gender", folder, *options)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr

@@ -134,6 +134,7 @@ def test_more_rounds_tell_apart_what_one_cannot(tmp_path, monkeypatch):
     assert 1 < len(track.rounds) < 40
     assert "trial 1 is better than the other" in decided
     assert candidates[0].trial == 1
+    assert 0.95 <= candidates[0].raced == pd.read_csv(tmp_path / "race.csv")["probability_best"][0]
 
 
 def test_a_failed_racer_drops_out_and_the_others_go_on(tmp_path, monkeypatch):

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 from test_plan import grid
 
+from core.names import Architecture
 from core.objective import Objective
 from tune.ledger import Ledger, Status
-from tune.winners import choose, ranked
+from tune.winners import IN_RACE, Candidate, choose, ranked, winners_table
 
 DK = (32, 64, 128, 256, 512)
 
@@ -47,3 +50,15 @@ def test_where_each_cell_lacks_a_replicate_they_are_ranked_by_those_that_they_ha
     for number in (*range(10, 15), 9):  # the best one by its mean lacks two
         ledger.entries[number].status = Status.FAILED
     assert [entry.config["d_k"] for entry in ranked(ledger, plan)] == [256, 128, 64, 32, 512]
+
+
+def test_after_a_race_winners_say_how_likely_they_were_its_best():
+    scores = [{"epoch": 1, "val_loss": 0.5}]
+    racers = [
+        Candidate(label, Architecture.GENDER, 3, {}, raced) for label, raced in (("gender", 0.9), ("gender-2", 0.1))
+    ]
+    best = {racer.label: scores for racer in racers}
+    table = winners_table(racers, best, Objective("val_loss"), {}, {}, judged=True).set_index("model")
+    assert table[IN_RACE][:2].to_dict() == {"gender": 0.9, "gender-2": 0.1}
+    alone = winners_table([replace(racers[0], raced=None)], best, Objective("val_loss"), {}, {})
+    assert IN_RACE not in alone

@@ -195,7 +195,9 @@ class Race:
     def _candidates(self) -> list[Candidate]:
         raced = [racer.entry for members in self.kinds.values() for racer in self._ordered(members)]
         rest = [entry for entry in self.order if entry not in raced]
-        return choose([*raced, *rest], self.fixed, self.plan.top_k)
+        chances = {racer.entry.number: racer.chance for members in self.kinds.values() for racer in members}
+        found = choose([*raced, *rest], self.fixed, self.plan.top_k)
+        return [replace(candidate, raced=chances.get(candidate.trial)) for candidate in found]
 
     def _sentence(self, kind: Architecture) -> str:
         ordered, title = self._ordered(self.kinds[kind]), f"race of {len(self.kinds[kind])} {kind} trials"

@@ -13,7 +13,7 @@ from tune.plan import Plan
 from tune.recorded_curves import METRIC_COLUMNS
 from tune.study import Sampler
 
-CHANCE = "probability_best"
+CHANCE, IN_RACE = "probability_best", "probability_in_race"
 FRONT_CHANCE = "probability_front"  # with two goals: that no other winner of its kind is better
 
 
@@ -27,6 +27,8 @@ class Candidate:
     trial: int
     config: Mapping[str, Any]
     """All settings, fixed ones included."""
+    raced: float | None = None
+    """The probability of being the best of those that it raced with, where there was a race."""
 
 
 def ranked(ledger: Ledger, plan: Plan) -> list[Entry]:
@@ -110,6 +112,8 @@ def _row(candidate: Candidate, best: Sequence[Mapping[str, Any]], chance: str, v
         "seeds": len(runs),
         chance: value,
     }
+    if candidate.raced is not None:
+        row[IN_RACE] = candidate.raced
     for name in ("epoch", *METRIC_COLUMNS):
         row["best_epoch" if name == "epoch" else name] = runs[name].mean() if name in measured else None
         row["best_epoch_sd" if name == "epoch" else f"{name}_sd"] = spread[name] if name in measured else None
