@@ -23,6 +23,8 @@ from core.urls import below
 
 CHECKPOINT = "checkpoint.pt"
 LEAST_BYTES = 2**16  # that a disk must have free to count as not full
+STEPS = ("table1", "table2", "table3", "table4")
+"""The runs within a replication."""
 SCRIPTS = ("search.py", "paper.py", "final_test.py", "predict.py", "importance.py")
 """Those that speak of runs."""
 

@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.keeper import Keeper, reaching
 from core.mirror import Mirror
 from core.patience import Patience, Say
-from core.run_folder import RunFolder, check_run_name, check_writable
+from core.run_folder import STEPS, RunFolder, check_run_name, check_writable
 from core.urls import above, below, is_url
 
 # What a trial has learned must be there before the line that says that it ended.
@@ -48,7 +48,7 @@ class Storage:
         path = self.folder / name
         if self.remote:
             return RunFolder(path, Mirror(path, below(self.where, name), AFTER), options=self.options(name))
-        if (self.folder / "search.json").is_file():  # then this may be a step of a replication
+        if name in STEPS and (self.folder / "search.json").is_file():  # then this may be a step of a replication
             whole = run_at(self.where, self.cache)[1]
             if whole.is_replication():
                 return RunFolder(path, options=whole.options, whole=whole)

@@ -107,6 +107,15 @@ def test_the_way_on_is_by_a_script_beside_the_one_that_was_started(monkeypatch, 
         assert RunFolder(tmp_path / "a").again == f"python {script} --resume a --storage {tmp_path}"
 
 
+def test_a_search_that_somebody_keeps_within_a_replication_is_no_step_of_it(tmp_path):
+    (tmp_path / "paper").mkdir()
+    RunFolder(tmp_path / "paper").write_search({**SEARCH, "plan": {"paper": {}}})
+    storage = Storage(str(tmp_path / "paper"), tmp_path / "cache")
+    for name, script in (("mine", "search"), ("table1", "paper")):
+        run = storage.run(name)
+        assert (run.whole is run, f"scripts/{script}.py " in run.again) == (name == "mine", True)
+
+
 def test_a_run_is_found_by_its_name_among_the_runs_of_this_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "a").mkdir(parents=True)

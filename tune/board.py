@@ -48,15 +48,13 @@ class Board:
     def begin(self, entry: Entry) -> None:
         """A trial is begun, perhaps anew: its next epoch goes into a new file, which voids what others have from there
         on."""
-        self._forget(self.run.trial(entry.number))
+        folder = self.run.trial(entry.number)
+        self._lose(folder)
+        self.owed.pop(folder, None)  # of a curve that is void
 
     def winner_begin(self, folder: str) -> None:
         """The same of a winner, which may go on from a checkpoint."""
-        self._forget(Path(folder))
-
-    def _forget(self, folder: Path) -> None:
-        self._lose(folder)
-        self.owed.pop(folder, None)
+        self._lose(Path(folder))
 
     def epoch(self, entry: Entry) -> None:
         """A trial has trained one more epoch."""

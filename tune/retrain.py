@@ -54,7 +54,8 @@ def retrain(
         reasons = [entry.reason for entry in ledger.entries.values() if entry.reason]
         why = f" (the last one: {reasons[-1]})" if reasons else ""
         more = "" if plan.sampler is Sampler.GRID else "more --trials"
-        more = "a larger --time-budget" if ledger.count(Status.PENDING, Status.RUNNING) else more
+        if ledger.count(Status.PENDING, Status.RUNNING) or (more and plan.time_budget is not None):
+            more = f"{more} and a larger --time-budget" if more else "a larger --time-budget"
         way_on = f"{run.again} with {more}" if more else "begin another run"
         raise UserError(f"{run.path}: no trial has a result, so there is nothing to retrain{why}; {way_on}")
     patience = Patience(say, after=f"; nothing that ended is lost: go on with {run.again}")
