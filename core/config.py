@@ -83,8 +83,10 @@ class ModelConfig:
     """The convolution block that heatmaps are made from: 4 has 14 x 14 positions, 5 has 7 x 7."""
 
     def __post_init__(self) -> None:
-        if self.heatmaps() == 4 and self.frozen_blocks == 5:
-            raise UserError("heatmap_block 4 needs frozen_blocks of at most 4, got 5: of block 4 nothing is left then")
+        block = self.heatmaps()
+        if block is not None and block < self.frozen_blocks:
+            rule = f"heatmap_block {block} needs frozen_blocks of at most {block}, got {self.frozen_blocks}"
+            raise UserError(f"{rule}: of block {block} nothing is left then")
 
     def heatmaps(self) -> int | None:
         """The block that heatmaps are made from; None where landmarks are plain regression, or there are none."""

@@ -157,7 +157,8 @@ def _new_images(folder: Path, count: int) -> NDArray[np.uint8]:
     need, free = int(np.prod(shape)), shutil.disk_usage(folder).free
     if free < need:
         raise UserError(
-            f"{folder.parent}: {count} faces need {need / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free"
+            f"{folder.parent}: {count} faces need {need / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free; "
+            "choose another --cache"
         )
     return new_array(folder / IMAGES, np.uint8, shape)
 

@@ -21,12 +21,20 @@ MOST_BYTES = 2**31  # of a protobuf file
 TOLERANCE = 1e-4  # of a probability, and of a landmark in sides of the crop
 PROBABILITY, POINTS = "probability_man", "landmarks"
 ABOUT = {
+    "photo": "one face, upright and in the middle, as in CelebA's aligned images: the eyes half-way down, about 0.22 of "
+    "the shorter side apart; what is transparent is white",
     "faces": f"uint8 RGB (batch, 3, {CROP}, {CROP}): the upright photo's shorter side resized to {RESIZED} (bilinear, "
     f"antialiased, as Pillow does it), its centre {CROP} square",
     PROBABILITY: "(batch,), in [0, 1]",
     POINTS: f"(batch, 5, 2): x and y of {', '.join(LANDMARKS)} in pixels of the {CROP} square; left "
     "and right as the viewer sees them",
+    "back_to_photo": f"a photo of w x h with s = min(w, h) is resized to W x H, int({RESIZED} w / s) x int({RESIZED} h "
+    f"/ s); the square begins at X = round((W - {CROP}) / 2), Y = round((H - {CROP}) / 2), a half to the even number; "
+    "the point is at ((x + X + 0.5) w / W - 0.5, (y + Y + 0.5) h / H - 0.5) of the photo; whole numbers are the "
+    "centres of pixels",
 }
+ALWAYS = ("photo", "faces")
+WITH = {PROBABILITY: (PROBABILITY,), POINTS: (POINTS, "back_to_photo")}
 
 
 class Portable(nn.Module):
@@ -71,7 +79,8 @@ def export_onnx(model: FaceModel, path: Path, notes: Mapping[str, str], faces: N
     portable = Portable(model.cpu().float()).eval()
     outputs = [name for name, task in ((PROBABILITY, Task.GENDER), (POINTS, Task.LANDMARKS)) if task in model.heads]
     made = _program(portable, faces, outputs).model_proto
-    onnx.helper.set_model_props(made, {**{name: ABOUT[name] for name in ("faces", *outputs)}, **notes})
+    told = [*ALWAYS, *(key for name in outputs for key in WITH[name])]
+    onnx.helper.set_model_props(made, {**{key: ABOUT[key] for key in told}, **notes})
     try:
         with new_file(path) as partial:
             onnx.save(made, partial)

@@ -87,9 +87,13 @@ def photo_files(given: Sequence[Path]) -> list[Path]:
     """
     found = []
     for path in given:
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS) if path.is_dir() else [path]
+        entries = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
+        inside = [p for p in entries if p.suffix.lower() in ENDINGS] if path.is_dir() else entries
         if not inside:
             raise UserError(f"{path}: must hold photos ({', '.join(ENDINGS)}), there are none")
+        if len(inside) < len(entries):
+            left = len(entries) - len(inside)
+            say(f"note: {printable(str(path))}: {left} of what it holds is passed over; taken are {', '.join(ENDINGS)}")
         found += inside
     return found
 
@@ -159,9 +163,11 @@ def loaded(place: str, cache: Path) -> tuple[FaceModel, Precision, dict[str, str
         number, folder = chosen_seed(run, winner, seed, search)
         model = load_model(read_backbone(run), winner, folder, torch.device("cpu"))
     say(f"{winner.label}, seed {number} of run {printable(run.path.name)}; each photo must show one face as in CelebA")
-    if search["plan"].get("data", DRAWN) == DRAWN:
+    drawn = search["plan"].get("data", DRAWN) == DRAWN
+    if drawn:
         say("note: this winner was trained on drawn faces, and of photographs its answers are worth nothing")
     notes = {"run": printable(run.path.name), "winner": winner.label, "seed": str(number)}
+    notes["trained_on"] = "drawn faces; of photographs its answers are worth nothing" if drawn else "photographs"
     return model, winner.config.training.precision, notes
 
 

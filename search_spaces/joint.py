@@ -49,6 +49,9 @@ class Helpful:
     them."""
 
 
+MEASURED = (4, 5)
+"""The numbers of frozen blocks with which parts were measured."""
+
 _ROOM = (("architecture", WITH_LANDMARKS), ("frozen_blocks", (4,)))
 HELPFUL = {
     "flip": Helpful(True),
@@ -59,7 +62,7 @@ HELPFUL = {
         0.2,
         (
             ("architecture", WITH_LANDMARKS),
-            ("frozen_blocks", (4, 5)),
+            ("frozen_blocks", MEASURED),
             ("landmark_head", (str(LandmarkHead.REGRESSION),)),
         ),
         ("landmark_head",),

@@ -25,6 +25,9 @@ PAPER_CHOICES: dict[str, Value] = {
 }
 """What the paper chose from tables I to IV."""
 
+OPTIMIZERS = (Optimizer.ADAM, Optimizer.ADAMAX, Optimizer.ADAGRAD, Optimizer.RMSPROP)
+LOSSES = (LandmarkLoss.L1, LandmarkLoss.L2, LandmarkLoss.SMOOTH_L1, LandmarkLoss.HUBER, LandmarkLoss.WING)
+SIZES = (32, 64, 128, 256, 512)
 LAMBDAS = ((1.0, 1.0), (1.0, 5.0), (5.0, 1.0), (1.0, 20.0), (20.0, 1.0))
 
 
@@ -35,17 +38,17 @@ def _chosen(*keys: str) -> dict[str, Value]:
 PAPER_GENDER = Space(
     name="paper_gender",
     summary="the paper's table I: four optimisers",
-    parameters={"optimizer": Choice(tuple(map(str, Optimizer)))},
+    parameters={"optimizer": Choice(tuple(map(str, OPTIMIZERS)))},
     fixed={"architecture": str(Architecture.GENDER), **PAPER_FIXED},
-    cells=tuple({"optimizer": str(optimizer)} for optimizer in Optimizer),
+    cells=tuple({"optimizer": str(optimizer)} for optimizer in OPTIMIZERS),
 )
 
 PAPER_LANDMARKS = Space(
     name="paper_landmarks",
     summary="the paper's table II: five landmark losses",
-    parameters={"landmark_loss": Choice(tuple(map(str, LandmarkLoss)))},
+    parameters={"landmark_loss": Choice(tuple(map(str, LOSSES)))},
     fixed={"architecture": str(Architecture.LANDMARKS), **PAPER_FIXED, **_chosen("optimizer")},
-    cells=tuple({"landmark_loss": str(loss)} for loss in LandmarkLoss),
+    cells=tuple({"landmark_loss": str(loss)} for loss in LOSSES),
 )
 
 PAPER_MULTITASK = Space(
@@ -59,11 +62,11 @@ PAPER_MULTITASK = Space(
 PAPER_ATTENTION = Space(
     name="paper_attention",
     summary="the paper's table IV: five sizes of queries, keys and values",
-    parameters={"d_k": Choice((32, 64, 128, 256, 512))},
+    parameters={"d_k": Choice(SIZES)},
     fixed={
         "architecture": str(Architecture.ATTENTION),
         **PAPER_FIXED,
         **_chosen("optimizer", "landmark_loss", "lambda1", "lambda2"),
     },
-    cells=tuple({"d_k": size} for size in (32, 64, 128, 256, 512)),
+    cells=tuple({"d_k": size} for size in SIZES),
 )

@@ -104,6 +104,15 @@ def test_on_features_as_vggs_the_papers_queries_start_on_one_position_and_those_
     assert spread[1] > 40
 
 
+@pytest.mark.parametrize(("kind", "blind"), [("self", False), ("self_rms", True)])
+def test_only_the_kind_of_unit_scale_weighs_positions_alike_whatever_the_scale_of_features(kind, blind):
+    torch.manual_seed(0)
+    layer, x = Attention(AttentionKind(kind), 16, 16).module(), torch.rand(2, 512, 7, 7)
+    with torch.no_grad():
+        layer.value.bias.zero_()
+        assert torch.allclose(layer(50 * x), 50 * layer(x), rtol=1e-3, atol=1e-3) is blind
+
+
 class Positions(nn.Module):
     """Values by which each position is told from the others."""
 
@@ -124,6 +133,9 @@ def test_each_task_has_the_sizes_that_the_config_says(settings, gender, landmark
     found = attention_of(config_from_flat(settings).model)
     assert (found[Task.GENDER].d_k, found[Task.GENDER].d_v) == gender
     assert (found[Task.LANDMARKS].d_k, found[Task.LANDMARKS].d_v) == landmarks
+    heads = settings.get("attention_heads", 1)
+    assert [found[task].heads for task in Task] == [heads, heads]
+    assert found[Task.GENDER].module().heads == heads
 
 
 @pytest.mark.parametrize("heads", range(1, 9))

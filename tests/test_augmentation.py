@@ -49,6 +49,27 @@ def brightest(images):
     return torch.stack([(light.sum(dim=1) * x).sum(dim=1) / whole, (light.sum(dim=2) * x).sum(dim=1) / whole], dim=1)
 
 
+def test_the_strongest_changes_are_those_that_the_docs_tell():
+    assert (MOST_DEGREES, MOST_SCALE, MOST_SHIFT, MOST_LIGHT) == (15, 1.15, 0.08, 1.35)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"degrees": np.array([15.0])}, {"scale": np.array([0.87])}, {"shift": np.array([[0.08, 0.08]])}],
+    ids=["turned", "smaller", "shifted"],
+)
+def test_what_comes_in_over_the_edge_is_the_picture_reflected(given):
+    grey = torch.full((1, 3, 224, 224), 200, dtype=torch.uint8)
+    assert changed_images(grey, changes(**given)).unique().tolist() == [200]
+
+
+def test_a_shift_by_16_pixels_shows_the_first_16_columns_mirrored():
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224), dtype=np.uint8))
+    moved = changed_images(image, changes(shift=np.array([[16 / 224, 0.0]])))
+    assert (moved[..., :16].int() - image[..., :16].flip(-1).int()).abs().max() <= 1
+    assert (moved[..., 16:].int() - image[..., :-16].int()).abs().max() <= 1
+
+
 def test_mirroring_swaps_left_and_right_and_pixel_0_with_223():
     image = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
     image[..., 0] = 1

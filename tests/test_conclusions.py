@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from core.conclusions import REVERSED, SUPPORTED, UNDECIDED, best_of_table, larger_auc, lower_error
@@ -52,6 +53,17 @@ def test_equal_rows_are_seldom_reversed_though_the_best_of_four_rivals_is_picked
         supported += verdict == SUPPORTED
     assert reversed_ <= 8  # P < 0.01 if 5 % is the rate
     assert supported <= 3
+
+
+@pytest.mark.parametrize("rivals", [1, 4])
+def test_the_interval_of_one_among_several_rivals_is_wide_enough_for_all_of_them(rivals):
+    """Against Student's interval over seeds at Bonferroni's level; all faces have the same errors."""
+    luck = np.random.default_rng(0).normal(0, 1, 8)
+    names = "bcde"[:rivals]
+    errors = {"a": [np.full(FACES, 7.0)] * 8, **{name: [np.full(FACES, 8 + x) for x in luck] for name in names}}
+    _, low, high = best_of_table("", "", "a", errors, dict.fromkeys("abcde", 1.0)).difference
+    wide = np.ptp(stats.t.interval(1 - 0.05 / rivals, 7, scale=luck.std(ddof=1) / 8**0.5))
+    assert high - low == pytest.approx(wide, rel=0.15)
 
 
 def test_one_seed_decides_nothing_however_clear():

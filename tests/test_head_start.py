@@ -45,6 +45,13 @@ def test_leaders_come_first_as_they_were(tmp_path):
     assert found[2:] == searched(cold, 4)[0][2:]
 
 
+def test_the_first_trial_after_earlier_leaders_is_the_first_that_a_prior_is_trusted_with(tmp_path):
+    leaders = [{"optimizer": "adagrad", "lr": 2e-4}] * 20
+    for seed in range(5):
+        study = Study(tmp_path / str(seed), GENDER, Sampler.RANDOM, seed, head_start=HeadStart(leaders, prior=CENTRE))
+        assert searched(study, 21)[1][-1] == OF_PRIOR  # trusted for sure; as trial 20 it would be with 1/6
+
+
 @pytest.mark.parametrize("sampler", [Sampler.RANDOM, Sampler.TPE])
 def test_a_right_prior_holds_and_a_wrong_one_is_forgotten_and_drawn_no_more(tmp_path, sampler):
     right = Study(tmp_path / "right", GENDER, sampler, 0, head_start=HeadStart(prior=CENTRE))

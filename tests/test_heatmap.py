@@ -119,3 +119,13 @@ def test_under_autocast_landmarks_come_out_in_float32():
     model = tiny_model(config, 0).eval()
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         assert model(torch.rand(2, 512, 7, 7))[Task.LANDMARKS].dtype == torch.float32
+
+
+def test_it_sees_positions_where_they_are_also_in_rows_as_attention_gives_them_and_at_any_scale():
+    torch.manual_seed(0)
+    head, features = HeatmapHead(16, 7, 0.0).eval(), torch.randn(2, 16, 7, 7)
+    with torch.no_grad():
+        expected = head(features)
+        torch.testing.assert_close(head(features.flatten(2).transpose(1, 2)), expected)
+        torch.testing.assert_close(head(50 * features), expected, atol=1e-4, rtol=0)
+    assert expected.std(dim=0).max() > 1e-3  # it does not say the same of everything

@@ -16,6 +16,7 @@ from core.errors import UserError
 from core.importance_table import COLUMNS, Verdict, read_importance
 from core.names import Architecture
 from core.run_folder import RunFolder
+from core.variance_shares import Share
 from search_spaces.catalogue import SPACES
 from search_spaces.multitask import MULTITASK
 from search_spaces.parameter import Choice, Float
@@ -139,6 +140,23 @@ def test_a_parameter_is_judged_from_12_trials_on_and_a_choice_from_three_for_eac
 
     assert [judged(rising(n)) for n in (11, 12, 14, 15)] == [[], ["lr"], ["lr"], ["lr", "batch_size"]]
     assert judged([replace(r, cost=math.inf) for r in rising(40)]) == []  # all diverged: there is nothing to explain
+
+
+@pytest.mark.parametrize(("count", "expected"), [(24, Verdict.UNTOLD), (25, Verdict.LITTLE)])
+def test_little_needs_5_trials_a_column_and_chances_are_of_all_that_is_judged(monkeypatch, count, expected):
+    """Four optimisers are three columns, and a rate (a rise and a valley) is two."""
+    hardly = (0.01, 0.0, 0.05)
+    monkeypatch.setattr(
+        "tune.importance.shares",
+        lambda _inputs, _ranks, judged, _seed: {key: Share(hardly, hardly, chance=0.04) for key in judged},
+    )
+    random = np.random.default_rng(0)
+    optimizers = SPACES["gender"].parameters["optimizer"].values
+    configs = [{"optimizer": optimizers[n % 4], "lr": float(10 ** random.uniform(-5, -3))} for n in range(count)]
+    results = [Result(config, "gender", float(random.random())) for config in configs]
+    table = importance_table(results, SPACES["gender"], 2, "relative_error", 0)
+    assert set(table["verdict"]) == {expected}
+    assert table["chance"].tolist() == pytest.approx([0.08, 0.08])
 
 
 def test_of_many_thousand_trials_some_are_looked_at(monkeypatch):

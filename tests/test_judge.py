@@ -71,6 +71,15 @@ def test_an_easier_kind_of_model_and_earlier_leaders_prove_nothing():
     assert judge.told() == "the prior could not be judged: 10 trials were drawn around it and 10 were not"
 
 
+def test_few_comparisons_within_a_kind_forget_nothing():
+    judge = Judge()
+    for number, kind in enumerate("abcd"):
+        judge.hear(seen(number, [0.9], OF_PRIOR, kind))
+    for number, kind in enumerate("awxy", 4):
+        judge.hear(seen(number, [0.1], None, kind))
+    assert (judge.wins, judge.pairs, judge.forgotten) == (0, 1, None)
+
+
 def test_the_sentence_tells_the_comparisons_by_which_it_was_judged():
     judge = Judge()
     for number, cost in enumerate((0.2, 0.4, 0.6)):

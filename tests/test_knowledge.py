@@ -261,6 +261,15 @@ def test_a_run_that_is_named_twice_counts_once(tmp_path):
     assert len(known.runs) == 1
 
 
+def test_a_leader_is_one_whose_score_is_of_our_faces_though_other_faces_gave_a_better_one(tmp_path):
+    write_earlier(tmp_path / "runs/first", plan_of(), [(ADAM, [0.5], "stopped")])
+    elsewhere = {"data_fingerprint": "other faces", "split_fingerprint": "other split"}
+    write_earlier(tmp_path / "runs/second", plan_of(seed=1), [(ADAM | {"lr": 3e-4}, [0.1], "stopped")], **elsewhere)
+    known = Knowledge(["first", "second"], None, Storage(str(tmp_path / "runs"), tmp_path / "cache"))
+    known.fit(plan_of(seed=2), str)
+    assert known.head_start(IDENTITY, str).leaders[0] == ADAM
+
+
 def test_a_name_that_is_no_run_is_told_with_the_folder_of_runs(tmp_path):
     with pytest.raises(UserError, match=r"firts: no run of this name in .*runs, and no such folder"):
         knowledge(tmp_path, "firts")

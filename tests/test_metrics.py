@@ -10,6 +10,7 @@ from sklearn import metrics as sklearn_metrics
 from core import metrics
 from core.metrics import Predictions, Truth, baseline_predictions, baseline_scores, relative_error, score
 from core.names import GENDER_METRICS, LANDMARK_METRICS
+from core.objective import Objective
 
 FACE = np.array([[80, 100], [120, 100], [100, 120], [85, 150], [115, 150]], dtype=np.float32)  # eyes 40 px apart
 LOGITS = st.lists(st.tuples(*[st.integers(-3, 3)] * 2, st.booleans()), min_size=2, max_size=40)  # many ties
@@ -42,6 +43,17 @@ def test_scores_have_the_names_of_the_tasks_that_were_predicted() -> None:
     assert tuple(score(predictions, truth)) == GENDER_METRICS + LANDMARK_METRICS
     assert tuple(score(Predictions(gender_logits=predictions.gender_logits), truth)) == GENDER_METRICS
     assert tuple(score(Predictions(landmarks=predictions.landmarks), truth)) == LANDMARK_METRICS
+
+
+@pytest.mark.parametrize("name", [f"val_{name}" for name in (*GENDER_METRICS, *LANDMARK_METRICS) if "std" not in name])
+def test_as_an_objective_every_metric_costs_less_where_predictions_are_right(name: str) -> None:
+    truth = truth_of([0, 1] * 5)
+    right = 9 * np.eye(2, dtype=np.float32)[truth.gender]
+    good, bad = (
+        {f"val_{key}": value for key, value in score(Predictions(sign * right, truth.landmarks + off), truth).items()}
+        for sign, off in ((1, 0), (-1, 30))
+    )
+    assert Objective(name).cost(good) < Objective(name).cost(bad)
 
 
 @given(LOGITS)

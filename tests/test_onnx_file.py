@@ -38,8 +38,11 @@ def test_an_exported_model_says_the_same_in_another_runtime(sure_run: RunFolder,
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     notes = session.get_modelmeta().custom_metadata_map
     assert (notes["winner"], notes["seed"], notes["run"]) == (label, "2", "run")
-    put_in_and_out = {"faces", *(output.name for output in session.get_outputs())}
-    assert set(notes) == put_in_and_out | {"winner", "seed", "run"}
+    put_in_and_out = {"photo", "faces", *(output.name for output in session.get_outputs())}
+    assert set(notes) == put_in_and_out | {"winner", "seed", "run", "trained_on"} | (
+        {"back_to_photo"} if "landmarks" in put_in_and_out else set()
+    )
+    assert "drawn faces" in notes["trained_on"]
     found = read_winner(RunFolder(tmp_path / "run"), label)
     model = load_model(read_backbone(RunFolder(tmp_path / "run")), found, winner, CPU)
     for count in (1, 3):

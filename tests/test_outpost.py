@@ -1,5 +1,6 @@
 """The folder that a worker fills: the run's own, or a copy below the cache that goes to where the run is kept."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from core.errors import UserError
 from core.objective import Objective
 from core.session import Session
 from tune.outpost import Outpost
-from tune.trainable import RetrainTrial
+from tune.trainable import Bench, RetrainTrial
 
 
 def job(tmp_path, url):
@@ -63,6 +64,20 @@ def test_a_retraining_that_is_interrupted_leaves_its_checkpoint_and_no_copy_and_
     assert (left / "weights.safetensors").is_file()
     assert not (left / "checkpoint.pt").exists()
     assert not any(cache.glob("outposts/*"))
+
+
+def test_a_schedule_is_over_the_epochs_of_a_retraining_and_not_those_of_a_trial(weights, activations):
+    bench = object.__new__(Bench)
+    settings = {"frozen_blocks": 5, "head_width": 8, "precision": "fp32", "lr_schedule": "cosine", "lr": 1e-3}
+    bench.workload = SimpleNamespace(settings=settings, gpus=0.0, epochs=2, folded=False)
+    bench.weights, bench.device, bench.examples = weights, torch.device("cpu"), lambda _: activations
+    retraining, trial = bench.session({}, 0, 5), bench.trial({}, 0)
+    rates = []
+    for _ in range(5):
+        retraining.run_epoch()
+        rates.append(retraining.optimizer.param_groups[0]["lr"])
+    assert all(later < earlier for earlier, later in pairwise(rates))
+    assert trial.epochs == 2
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from test_session import curve
 from core.config import config_from_flat
 from core.models import build_model
 from core.names import Optimizer, Task
+from core.optimizers import build_optimizer
 from core.session import Session
 from search_spaces.effect import matters
 
@@ -73,3 +74,24 @@ def test_what_both_tasks_share_learns_at_the_common_rate(weights, activations):
     assert {names[id(tensor)] for tensor in shared["params"]} == block_5 | heads
     assert {names[id(tensor)] for tensor in own["params"]} == {name.replace("gender", "landmarks") for name in heads}
     assert (shared["lr"], own["lr"]) == (1e-3, 1e-5)
+
+
+def test_weight_decay_reaches_all_that_learns(weights, activations):
+    config = config_from_flat(ALONE | {"weight_decay": 0.1, "lr": 1e-3, "lr_landmarks": 1e-5})
+    run = Session(config, *activations, weights, 1, CPU)
+    assert [group["weight_decay"] for group in run.optimizer.param_groups] == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("kind", Optimizer)
+def test_no_optimiser_steps_further_for_a_loss_that_is_multiplied(kind):
+    """Why lambdas change nothing where tasks share nothing (``core.config.learns_apart``)."""
+    paths = []
+    for factor in (1.0, 20.0):
+        number = torch.tensor([1.0, -2.0], requires_grad=True)
+        optimizer = build_optimizer(kind, [number], 1e-3, CPU)
+        for gradient in ([0.3, -0.2], [0.1, 0.4], [-0.2, 0.1]):
+            number.grad = factor * torch.tensor(gradient)
+            optimizer.step()
+        paths.append(number.detach() - torch.tensor([1.0, -2.0]))
+    torch.testing.assert_close(paths[0], paths[1], rtol=1e-3, atol=1e-7)
+    assert paths[0].abs().min() > 1e-5

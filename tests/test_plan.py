@@ -69,6 +69,17 @@ def search_plan(space="multitask", **options):
     return Plan(SPACES[space].to_json(), Profile.FAST, **options)
 
 
+def test_defaults_are_those_that_the_readme_tells():
+    plan = search_plan()
+    assert (plan.sampler, plan.trials, plan.epochs, plan.grace, plan.reduction) == ("random", 16, 10, 2, 3)
+    assert (plan.retrain_epochs, plan.retrain_seeds, plan.top_k, plan.race_rounds) == (50, 3, 1, 3)
+
+
+@pytest.mark.parametrize(("options", "folds"), [({}, 1), ({"race": 4}, 5), ({"race": 4, "folds": 3}, 3)])
+def test_a_race_is_on_five_folds_or_on_those_of_the_trials(options, folds):
+    assert search_plan(**options).all_folds() == folds
+
+
 @pytest.mark.parametrize(
     ("make", "rule"),
     [

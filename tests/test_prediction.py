@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -61,6 +62,24 @@ def test_the_loss_of_two_tasks_is_equation_17_of_each_ones_own(kind: str) -> Non
     training = tiny(landmark_loss=kind, huber_delta=0.02, lambda1=3, lambda2=7).training
     assert prediction_loss(predictions, TRUTH, model_loss(training)) == pytest.approx(
         3 * cross_entropy + 7 * error, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"landmark_loss": "smooth_l1", "smooth_l1_beta": 0.02, "huber_delta": 5.0}, lambda e: e - 0.01),
+        ({"landmark_loss": "huber", "smooth_l1_beta": 5.0, "huber_delta": 0.02}, lambda e: 0.02 * (e - 0.01)),
+        ({"landmark_loss": "wing", "wing_w": 0.5, "wing_epsilon": 0.25}, lambda e: 0.5 * math.log(1 + e / 0.25)),
+    ],
+    ids=lambda value: value["landmark_loss"] if isinstance(value, dict) else "",
+)
+def test_each_landmark_loss_has_its_own_parameters_of_the_config(settings, expected) -> None:
+    shift = 10.0
+    moved = TRUTH.landmarks + np.array([shift, 0.0], dtype=np.float32)  # x of each landmark, and no y
+    loss = model_loss(tiny(architecture="landmarks", **settings).training)
+    assert prediction_loss(Predictions(landmarks=moved), TRUTH, loss) == pytest.approx(
+        expected(shift / 224) / 2, rel=1e-4
     )
 
 

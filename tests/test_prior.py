@@ -7,7 +7,7 @@ from scipy import stats
 from search_spaces.catalogue import SPACES
 from search_spaces.parameter import Choice, Float, Int
 from search_spaces.parts import with_parts
-from search_spaces.prior import BETA, FAITH, PAPER_PRIOR, WIDTH, anywhere, centred, draw_around, near, trust
+from search_spaces.prior import FAITH, PAPER_PRIOR, WIDTH, anywhere, centred, draw_around, near, trust
 
 JOINT = SPACES["joint"]
 
@@ -18,9 +18,8 @@ def drawn(parameter, value, count=2000, seed=0):
 
 
 def test_trust_is_whole_at_first_half_after_beta_trials_and_falls_as_one_over_their_number():
-    assert trust(0) == 1
-    assert trust(int(BETA)) == 0.5
-    assert trust(10**6) * 10**6 == pytest.approx(BETA, rel=1e-4)
+    assert [trust(n) for n in (0, 4, 12)] == [1, 0.5, 0.25]  # 4 / (4 + n)
+    assert trust(10**6) * 10**6 == pytest.approx(4, rel=1e-4)
     assert all(trust(n + 1) < trust(n) for n in range(50))
 
 

@@ -66,11 +66,12 @@ class Track:
     def __init__(self, monkeypatch, distances, noise=0.0, fails=()):
         self.rounds, self.fails = [], set(fails)
         self.distances, self.noise = distances, noise
-        self.timeouts = []
+        self.timeouts, self.seeds = [], []
         monkeypatch.setattr("tune.race.train_jobs", lambda work, jobs, _plan, run, _say: self.train(work, jobs, run))
 
     def train(self, work, jobs, run):
         self.timeouts.append(work.timeout)
+        self.seeds.append({job["seed"] for job in jobs})
         self.rounds.append([job["record"]["trial"] for job in jobs])
         for job in jobs:
             trial, number = job["record"]["trial"], job["record"]["round"]
@@ -119,7 +120,7 @@ def test_only_those_that_may_be_the_best_go_on_and_equals_end_in_a_tie(tmp_path,
     table = pd.read_csv(tmp_path / "race.csv").set_index("trial")
     assert list(table["rounds"]) == [3, 3, 1]
     assert list(table["in_the_race"]) == [True, True, False]
-    assert table.loc[[0, 1], "probability_best"].sum() == pytest.approx(1)
+    assert table.loc[[0, 1], "probability_in_race"].sum() == pytest.approx(1)
 
 
 def test_of_many_equals_no_more_drop_out_than_are_together_hardly_the_best(tmp_path, monkeypatch):
@@ -132,9 +133,11 @@ def test_more_rounds_tell_apart_what_one_cannot(tmp_path, monkeypatch):
     track = Track(monkeypatch, [4.0, 3.0], noise=1.5)
     candidates, [decided] = race(tmp_path, 2, racers=2, rounds=40).go()
     assert 1 < len(track.rounds) < 40
+    assert all(len(seeds) == 1 for seeds in track.seeds)  # the same for all racers
+    assert len(set.union(*track.seeds)) == len(track.rounds)  # another in each round
     assert "trial 1 is better than the other" in decided
     assert candidates[0].trial == 1
-    assert 0.95 <= candidates[0].raced == pd.read_csv(tmp_path / "race.csv")["probability_best"][0]
+    assert 0.95 <= candidates[0].raced == pd.read_csv(tmp_path / "race.csv")["probability_in_race"][0]
 
 
 def test_a_failed_racer_drops_out_and_the_others_go_on(tmp_path, monkeypatch):
@@ -151,7 +154,7 @@ def test_the_only_one_that_did_not_fail_is_not_called_better(tmp_path, monkeypat
     candidates, decided = race(tmp_path, 2).go()
     assert candidates[0].trial == 1
     assert decided == ["race of 2 multitask trials: nothing was decided; 1 failed; left is trial 1"]
-    chances = pd.read_csv(tmp_path / "race.csv").set_index("trial")["probability_best"]
+    chances = pd.read_csv(tmp_path / "race.csv").set_index("trial")["probability_in_race"]
     assert np.isnan(chances[0])
 
 

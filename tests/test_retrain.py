@@ -50,14 +50,15 @@ def test_a_search_without_a_result_is_one_line_with_the_last_reason_and_leaves_n
 
 
 def test_where_no_retraining_succeeds_there_is_no_winner_and_no_ranking_of_before(weights, tmp_path, monkeypatch):
-    asked = []
+    asked = {}
     monkeypatch.setattr(
-        "tune.retrain.train_jobs", lambda _work, jobs, *_: asked.extend(job["replicate"] for job in jobs)
+        "tune.retrain.train_jobs", lambda _work, jobs, *_: asked.update({job["replicate"]: job["seed"] for job in jobs})
     )
     (tmp_path / "winners.csv").write_text("an older ranking")
     with pytest.raises(UserError, match="no retraining succeeded, so there is no winner"):
         retrained(tmp_path, weights, curve=[{"epoch": 1, "relative_error": 0.5, "seconds_per_epoch": 1.0}])
-    assert asked == [0, 1]
+    assert list(asked) == [0, 1]
+    assert asked[0] != asked[1]
     assert not (tmp_path / "winners.csv").exists()
     kept = load_file(tmp_path / "winners" / "backbone.safetensors")  # what the next try starts from
     assert kept.keys() == weights.without_head().tensors.keys()

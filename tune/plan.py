@@ -109,7 +109,9 @@ class Plan:
         task = next((t for t in Task if name.removeprefix("val_") in TASK_METRICS[t]), None)
         lacking = [a for a in self.architectures() if task is not None and task not in TASKS[a]]
         if lacking:
-            raise UserError(f"{option} {name}: the {lacking[0]} model in this space has no {task} task")
+            able = [a for a in self.architectures() if a not in lacking]
+            way = f"set architecture to {' or '.join(able)}" if able else "take another --space"
+            raise UserError(f"{option} {name}: the {lacking[0]} model in this space has no {task} task; {way}")
 
     def _check_views(self) -> None:
         """Views are computed before the first trial, so it must be known then of which augmentations."""

@@ -11,7 +11,7 @@ from core.names import PARETO, Architecture
 from core.preparation import check_places
 from search_spaces.catalogue import find_space
 from search_spaces.effect import matters
-from search_spaces.joint import JOINT, helpful_parts, helpful_settings
+from search_spaces.joint import JOINT, MEASURED, helpful_parts, helpful_settings
 from search_spaces.parameter import Parameter, Value, ends_of, typed
 from search_spaces.parts import DEFAULTS, LOSS_KEYS, nothing_shared, with_parts, without_idle_weights
 from search_spaces.space import Space
@@ -36,7 +36,9 @@ def searched_space(
     ours = helpful_parts({**PROFILES[profile], **helpful, **settings}, vary) if searching else []
     whole = with_parts(settled_space(space, profile, {**helpful, **settings}), [*vary, *ours])
     settled = " ".join(f"{key}={typed(value)}" for key, value in helpful.items())
-    words = [f"has what was measured to help: {settled}"] if helpful else []
+    blocks = settings.get("frozen_blocks", PROFILES[profile].get("frozen_blocks", DEFAULTS["frozen_blocks"]))
+    where = "" if blocks in MEASURED else f" with {' and '.join(map(str, MEASURED))} frozen blocks"
+    words = [f"has what was measured to help{where}: {settled}"] if helpful else []
     words += [f"searches {' and '.join(ours)} too"] if ours else []
     told = [f"joint {', and '.join(words)} (override with --set or --vary)"] if words else []
     found = whole if grid or whole.cells else without_idle_weights(whole)

@@ -32,7 +32,7 @@ from tune.plan import Plan
 from tune.recorded_curves import METRIC_COLUMNS
 from tune.search import workload_of
 from tune.verdict import sentence
-from tune.winners import Candidate, choose, ranked
+from tune.winners import IN_RACE, Candidate, choose, ranked
 
 PART = "race"
 
@@ -178,7 +178,7 @@ class Race:
                         "trial": racer.entry.number,
                         "rounds": len(racer.scores),
                         "in_the_race": racer.running,
-                        "probability_best": racer.chance,
+                        IN_RACE: racer.chance,
                         **{name: means.get(name) for name in METRIC_COLUMNS},
                         **{f"config.{key}": value for key, value in racer.entry.config.items()},
                     }
