@@ -2,7 +2,8 @@
 
 import itertools
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.process import now
@@ -42,6 +43,7 @@ class DrivenTrial:
     config: dict[str, Any]
     status: str = "RUNNING"
     epoch: int = 0
+    run_metadata: Any = field(default_factory=lambda: SimpleNamespace(num_failures=0))
 
 
 def drive(

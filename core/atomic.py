@@ -15,13 +15,17 @@ from numpy.typing import DTypeLike
 def new_folder(target: Path, partial: Path) -> Iterator[Path]:
     """Make the folder ``partial`` to be filled; it becomes ``target`` if the block ends well and is removed if not.
 
-    Both must lie on one file system, and ``target`` must be absent or an empty folder. What an interrupted run
-    left under ``partial`` is removed first.
+    All of it is on the disk before: else, if the power failed soon after, files would be there in their whole length
+    and read as zeros. Both must lie on one file system, and ``target`` must be absent or an empty folder. What an
+    interrupted run left under ``partial`` is removed first.
     """
     shutil.rmtree(partial, ignore_errors=True)  # most often there is nothing to remove
     partial.mkdir()
     try:
         yield partial
+        for path in partial.rglob("*"):
+            if path.is_file():
+                flush(path)
         partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove

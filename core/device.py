@@ -1,6 +1,7 @@
 """What the machine's devices do well."""
 
 import json
+import math
 import platform
 import re
 import time
@@ -145,3 +146,9 @@ def make_repeatable(device: torch.device) -> None:
         torch.backends.cuda.enable_flash_sdp(False)
         torch.backends.cuda.enable_mem_efficient_sdp(False)
         torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def gpu_bytes() -> float:
+    """Memory of the smallest GPU here; infinite where there is none, as nothing is known then of those elsewhere."""
+    sizes = [torch.cuda.get_device_properties(number).total_memory for number in range(torch.cuda.device_count())]
+    return float(min(sizes, default=math.inf))

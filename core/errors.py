@@ -40,20 +40,27 @@ def silence_stdout() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:  # that nothing more can be said there must not hide the error
+        silence_stdout()
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's ``main``; a :class:`UserError` becomes one line on stderr and exit code 2."""
     try:
         main()
         sys.stdout.flush()  # here, where a closed pipe is heard of
     except UserError as error:
-        sys.stdout.flush()
+        _flush()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # as after ``| head``
         silence_stdout()
         sys.exit(141)  # what a shell says of a program that a closed pipe has ended
     except OSError as error:  # a disk or network that failed where no better word was found for it
-        sys.stdout.flush()
+        _flush()
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)

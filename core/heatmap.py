@@ -23,18 +23,18 @@ GAIN = 3.0
 """
 
 
-def places(positions: int) -> Tensor:
+def places(positions: int, device: torch.device | None = None) -> Tensor:
     """Where the centres of so many positions are along a side of the crop, as fractions of it.
 
     Pixel x has its centre at x, so a position that covers pixels a to b has its at (a + b) / 2.
     """
-    return ((torch.arange(positions, dtype=torch.float64) + 0.5) / positions - 0.5 / CROP).float()
+    return ((torch.arange(positions, dtype=torch.float64, device=device) + 0.5) / positions - 0.5 / CROP).float()
 
 
 def expectation(maps_blhw: Tensor) -> Tensor:
     """Mean place (B, L, X) under the softmax of each map, in float32."""
     share_blhw = maps_blhw.float().flatten(2).softmax(dim=2).view(maps_blhw.shape)
-    y, x = (places(size).to(maps_blhw.device) for size in maps_blhw.shape[2:])
+    y, x = (places(size, maps_blhw.device) for size in maps_blhw.shape[2:])
     return torch.stack([(share_blhw.sum(dim=2) * x).sum(dim=2), (share_blhw.sum(dim=3) * y).sum(dim=2)], dim=2)
 
 

@@ -21,8 +21,8 @@ MOST_BYTES = 2**31  # of a protobuf file
 TOLERANCE = 1e-4  # of a probability, and of a landmark in sides of the crop
 PROBABILITY, POINTS = "probability_man", "landmarks"
 ABOUT = {
-    "photo": "one face, upright and in the middle, as in CelebA's aligned images: the eyes half-way down, about 0.22 of "
-    "the shorter side apart; what is transparent is white",
+    "photo": "one face, upright and in the middle, as in CelebA's aligned images: the eyes half-way down, about 0.22 "
+    "of the shorter side apart; what is transparent is white",
     "faces": f"uint8 RGB (batch, 3, {CROP}, {CROP}): the upright photo's shorter side resized to {RESIZED} (bilinear, "
     f"antialiased, as Pillow does it), its centre {CROP} square",
     PROBABILITY: "(batch,), in [0, 1]",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -45,12 +46,17 @@ def kept_random_weights(
     kept = _read(path)
     if kept is not None:
         return kept
-    images = np.asarray(faces.images[chosen])
-    weights = calibrated_random_weights(torch.from_numpy(images), SEED, progress)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with new_file(path) as partial:
-            save_tensors(partial, weights.tensors, {DIGEST: weights.digest})
+        # Of two searches that begin at once one computes them, and both have the same to the last digit.
+        with FileLock(f"{path}.lock"):
+            kept = _read(path)
+            if kept is not None:
+                return kept
+            images = np.asarray(faces.images[chosen])
+            weights = calibrated_random_weights(torch.from_numpy(images), SEED, progress)
+            with new_file(path) as partial:
+                save_tensors(partial, weights.tensors, {DIGEST: weights.digest})
     except OSError as error:
         raise UserError(f"{cache}: cannot write the cache ({error.strerror or error})") from None
     return weights

@@ -77,12 +77,9 @@ class OneWorker:
     def __init__(self):
         self.room = None
 
-    def remote(self, function):
-        return SimpleNamespace(options=lambda **room: self._with(function, room))
-
-    def _with(self, function, room):
+    def remote(self, **room):
         self.room = room
-        return SimpleNamespace(remote=lambda *given: lambda: function(*given))
+        return lambda function: SimpleNamespace(remote=lambda *given: lambda: function(*given))
 
     def put(self, value):
         return value

@@ -1,5 +1,6 @@
 """The folder that a worker fills: the run's own, or a copy below the cache that goes to where the run is kept."""
 
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -7,11 +8,12 @@ import pytest
 import torch
 
 from core.config import config_from_flat
-from core.errors import UserError
 from core.objective import Objective
+from core.patience import AwayError, Patience
 from core.session import Session
 from tune.outpost import Outpost
-from tune.trainable import Bench, RetrainTrial
+from tune.recorder import AWAY
+from tune.trainable import Bench, RetrainTrial, SearchTrial
 
 
 def job(tmp_path, url):
@@ -29,9 +31,43 @@ def test_a_copy_lies_below_the_cache_that_the_user_wants_and_else_below_the_node
     assert Outpost(job(tmp_path, None), tmp_path / "wanted").path == tmp_path / "run" / "winner"
 
 
-def test_a_node_that_does_not_see_the_run_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="does not see the run's folder"):
-        Outpost({"home": str(tmp_path / "away"), "folder": str(tmp_path / "away/a"), "url": None, "again": ""})
+def test_a_node_that_does_not_see_the_run_is_no_fault_of_the_job_and_said_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("tune.outpost.Patience", partial(Patience, seconds=0.1))
+    away = {"home": str(tmp_path / "away"), "folder": str(tmp_path / "away/a"), "url": None, "again": "--resume a"}
+    with pytest.raises(AwayError, match=r"away: node \S+ does not see the run's folder, for 0 s; .* with --resume a$"):
+        Outpost(away)
+
+
+def test_a_disk_that_is_mounted_a_moment_later_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.patience.time.sleep", lambda _: (tmp_path / "run").mkdir())
+    late = {"home": str(tmp_path / "run"), "folder": str(tmp_path / "run/a"), "url": None, "again": ""}
+    assert Outpost(late).path == tmp_path / "run/a"
+
+
+def test_a_trial_on_a_node_that_does_not_see_the_run_stays_open_and_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("tune.outpost.Patience", partial(Patience, seconds=0.1))
+    trial = object.__new__(SearchTrial)
+    trial.bench = SimpleNamespace(workload=SimpleNamespace(timeout=None, cache=None))
+    trial.reset_config({"home": str(tmp_path / "away"), "folder": "a", "url": None, "again": "--resume a"})
+    result = trial.step()
+    assert result["done"]
+    assert "does not see the run's folder" in result[AWAY]
+
+
+def test_a_trial_that_ended_holds_no_model_any_more(tmp_path, weights, activations):
+    fixed = config_from_flat({"frozen_blocks": 5, "head_width": 8, "precision": "fp32", "lr": 1e-3})
+    trial = object.__new__(SearchTrial)
+    workload = SimpleNamespace(
+        objective=Objective("relative_error"), epochs=2, timeout=None, cache=None, keep_predictions=False
+    )
+    trial.bench = SimpleNamespace(
+        workload=workload, trial=lambda *_: Session(fixed, *activations, weights, 3, torch.device("cpu"))
+    )
+    trial.reset_config(job(tmp_path, None))
+    assert not trial.step()["done"]
+    assert trial.session is not None
+    assert trial.step()["done"]
+    assert trial.session is None
 
 
 @pytest.mark.parametrize("remote", [False, True])

@@ -128,6 +128,36 @@ def test_work_goes_on_when_nobody_reads_what_it_says_any_more(tmp_path, last, co
     assert b"Traceback" not in told
 
 
+@FULL
+def test_work_goes_on_where_what_it_says_finds_no_room(tmp_path):
+    """As into the log of a batch job, on a disk that is full."""
+    done = tmp_path / "done"
+    script = WORK.format(done=str(done), last="pass")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert done.read_text() == "done"
+    assert b"Traceback" not in ended.stderr
+
+
+@FULL
+def test_an_error_is_told_though_nothing_more_can_be_said_on_stdout():
+    script = """
+from core.errors import UserError, run_script
+def main():
+    print("half a line", end="")
+    raise UserError("what: the rule")
+run_script(main)
+"""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (2, b"error: what: the rule\n")
+
+
 def test_a_script_that_prints_into_a_closed_pipe_ends_as_others_do_and_without_a_traceback():
     script = "from core.errors import run_script\nrun_script(lambda: [print('x' * 1000) for _ in range(10**5)])"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

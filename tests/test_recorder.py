@@ -45,7 +45,8 @@ def drawn(recorder, error=None):
     path.write_text(
         f"Failure # 1 (occurred at noon)\nan older one\nFailure # 2 (occurred at noon)\n{error or ActorDiedError()}\n"
     )
-    return SimpleNamespace(config={"number": number, "parameters": parameters}, error_file=str(path))
+    config, metadata = {"number": number, "parameters": parameters}, SimpleNamespace(num_failures=2)
+    return SimpleNamespace(config=config, error_file=str(path), run_metadata=metadata)
 
 
 def epoch(number):

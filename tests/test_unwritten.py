@@ -29,6 +29,7 @@ def full(*_, **__):
 def test_an_end_that_cannot_be_written_ends_the_search_and_not_the_trial(recorder, monkeypatch, tmp_path, part, error):
     number, parameters = recorder.study.ask()
     trial = SimpleNamespace(config={"number": number, "parameters": parameters}, error_file=None, status="RUNNING")
+    trial.run_metadata = SimpleNamespace(num_failures=0)
     recorder.on_trial_start(0, [], trial)
     epoch = {"epoch": 1, "train_loss": 1.0, "relative_error": 0.5, "seconds_per_epoch": 0.1}
     recorder.on_trial_result(0, [], trial, epoch)
@@ -55,6 +56,7 @@ def test_that_no_checkpoint_is_kept_is_said_once_for_each_retraining():
     recorder = RetrainRecorder(BOARD, say=heard.append)
     for replicate in (0, 1):
         trial = SimpleNamespace(config={"job": {"label": "multitask", "replicate": replicate, "folder": "x"}})
+        trial.run_metadata = SimpleNamespace(num_failures=0)
         for epoch in (1, 2, 3):
             recorder.on_trial_result(0, [], trial, {"epoch": epoch, NOTE: "" if epoch == 1 else "no checkpoint"})
     assert heard == [f"note: multitask/seed-{replicate}: no checkpoint" for replicate in (0, 1)]

@@ -2,6 +2,9 @@ import errno
 import os
 import pickle
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
@@ -18,7 +21,7 @@ from core.preparation import DRAWN, load_weights
 from core.random_filters import calibrated_random_weights, kept_random_weights
 from core.tensor_files import save_tensors
 from core.vgg import normalised, vgg16_features
-from core.weights import WeightsUnavailableError, imagenet_weights, weights_from_file
+from core.weights import WeightsUnavailableError, digest_of, imagenet_weights, weights_from_file
 
 
 def test_a_file_in_half_precision_is_read_as_float32(weights, tmp_path):
@@ -105,6 +108,22 @@ def test_a_download_that_fails_says_why_in_plain_words(monkeypatch):
         WeightsUnavailableError, match=r"^no ImageNet weights for VGG-16 \(Name or service not known\); "
     ):
         imagenet_weights()
+
+
+def test_of_two_searches_that_begin_at_once_one_makes_random_filters_and_both_have_them(tmp_path, monkeypatch, weights):
+    faces = load_drawn_faces(20, 0, tmp_path, lambda *_: None)
+    made, whole = [], replace(weights, digest=digest_of(weights.tensors))
+
+    def make(*_):
+        made.append(0)
+        time.sleep(0.3)  # the other one comes meanwhile
+        return whole
+
+    monkeypatch.setattr("core.random_filters.calibrated_random_weights", make)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda rows: kept_random_weights(faces, rows, tmp_path), [np.array([0, 1])] * 2))
+    assert len(made) == 1
+    assert {one.digest for one in found} == {whole.digest}
 
 
 @pytest.mark.slow

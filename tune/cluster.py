@@ -23,6 +23,7 @@ from tune.nodes import living_nodes, wait_for_nodes
 
 LOCAL, AUTO = "local", "auto"
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # JSON, for all its name
+WAIT_SECONDS = 15.0  # between two lines that a worker is still waited for
 START_SECONDS = 600.0  # that a cluster's first nodes are waited for: theirs to install torch, too
 
 # Gradients and optimiser temporaries of heads are tens of megabytes. By default glibc gives such blocks back to the
@@ -148,8 +149,12 @@ def precision_of_workers(
     """
     say("asking a worker which precision suits its GPU")
     answer = ray.remote(num_cpus=1, num_gpus=gpus)(best).remote(torch.device("cuda"), cache)
+    while not ray.wait([answer], timeout=WAIT_SECONDS)[0]:
+        say("waiting for a node with a GPU that can train")
     try:
         return Precision(ray.get(answer))
+    except ray.exceptions.WorkerCrashedError as error:
+        raise UserError(f"a worker with a GPU cannot be asked: {first_line(error)}; try again") from None
     except ray.exceptions.RayTaskError as error:
         told = " ".join(str(error.cause).split())[:200]
         rule = "--gpus-per-trial 0 does without"

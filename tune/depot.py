@@ -10,7 +10,7 @@ import ray
 from filelock import FileLock
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from core.atomic import reserve
+from core.atomic import flush, reserve
 from core.cache_folder import default_cache
 from core.patience import AwayError
 
@@ -49,7 +49,7 @@ class Depot:
         self.names = {str(path): path.resolve().relative_to(cache.resolve()).as_posix() for path in files}
         self.everywhere = everywhere
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": here}
+        options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": here, "max_task_retries": -1}
         self.shelf = ray.remote(Shelf).options(**options).remote({name: Path(p) for p, name in self.names.items()})
 
     def local(self, path: Path) -> Path:
@@ -85,6 +85,7 @@ class Depot:
                 reserve(file, size)  # what does not fit is not fetched in part
                 while file.tell() < size:
                     file.write(ray.get(self.shelf.piece.remote(name, file.tell())))
+            flush(partial)  # else a power cut soon after could leave its whole length, read as zeros
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)

@@ -28,7 +28,9 @@ def seconds_per_epoch(workload: Workload, workers: Workers, parameters: Mapping[
     Raises:
         UserError: it cannot be trained.
     """
-    measure = ray.remote(_measure).options(num_cpus=workers.threads, num_gpus=workers.gpus)
+    # With a GPU named here, and not in options(), Ray ends the process after the task, and with it its part of that
+    # GPU's memory.
+    measure = ray.remote(num_cpus=workers.threads, num_gpus=workers.gpus)(_measure)
     try:
         return float(ray.get(measure.remote(ray.put(workload), dict(parameters))))
     except RayError as error:  # whatever happened in the worker: divergence, too little memory

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.cache_folder import CACHE_HELP, RUNS, cache_folder, default_cache
 from core.config import KEYS
+from core.device import gpu_bytes
 from core.errors import UserError
 from core.names import Precision
 from core.preparation import DRAWN
@@ -26,8 +27,11 @@ WEIGHTS_HELP = (
 )
 PROFILE_HELP = (
     "paper: the whole network is trained; fast: heads alone, on cached activations; auto: paper where trials have a "
-    "GPU, else fast (default: auto)"
+    "GPU with 8 GB for each, else fast (default: auto)"
 )
+PAPER_BYTES = 7.5e9
+"""Of a GPU: five times the 254 million weights of a model of both tasks (their gradients, Adamax's two states and what
+a step takes besides), a batch's activations, and torch's own."""
 LONGEST_TIMEOUT = 1e6
 """Twelve days; the watch over a trial counts no further than some hundred years."""
 
@@ -147,5 +151,10 @@ def picked_profile(given: Mapping[str, Any], gpus: float) -> tuple[Profile, str]
     asked = str(given.get("profile", "auto"))
     if asked != "auto":
         return Profile(asked), f"profile {asked}"
-    profile = Profile.PAPER if gpus else Profile.FAST
-    return profile, f"profile {profile}, because trials have {'a' if gpus else 'no'} GPU (--profile chooses)"
+    room = gpu_bytes() * min(1.0, gpus)
+    if gpus and room < PAPER_BYTES:
+        why = f"a trial has {room / 1e9:.1f} GB of a GPU, too little for some whole networks"
+    else:
+        why = f"trials have {'a' if gpus else 'no'} GPU"
+    profile = Profile.PAPER if gpus and room >= PAPER_BYTES else Profile.FAST
+    return profile, f"profile {profile}, because {why} (--profile chooses)"

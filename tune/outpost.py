@@ -1,15 +1,16 @@
 """The folder that a worker fills for a run: the run's own, or, of a run under a URL, one that is copied there."""
 
+import errno
 import hashlib
 import shutil
 import socket
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.cache_folder import default_cache
-from core.errors import UserError
 from core.mirror import Mirror
 from core.patience import Patience, unheard
 from core.run_folder import RunFolder
@@ -29,7 +30,8 @@ class Outpost:
         cache: below which a run under a URL is copied; None for this node's default.
 
     Raises:
-        UserError: this node does not see the run.
+        AwayError: this node did not see the run for too long. That is no fault of the job, and of a node that fails at
+            once the others would follow.
     """
 
     def __init__(self, job: Mapping[str, Any], cache: Path | None = None) -> None:
@@ -41,8 +43,8 @@ class Outpost:
             self.path = (cache or default_cache()) / "outposts" / hashlib.sha256(url.encode()).hexdigest()[:16]
             self.mirror = Mirror(self.path, url)
             self.clear()  # an attempt before this one may have left it
-        elif not Path(job["home"]).is_dir():
-            raise UserError(f"{job['home']}: node {socket.gethostname()} does not see the run's folder")
+        else:
+            self.patience(partial(_see, Path(job["home"])), job["home"])
 
     def fetch(self) -> None:
         """Get what the folder holds.
@@ -68,3 +70,8 @@ class Outpost:
         """Remove the copy on this node."""
         if self.mirror is not None:
             shutil.rmtree(self.path, ignore_errors=True)  # most often it is not there
+
+
+def _see(home: Path) -> None:
+    if not home.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"node {socket.gethostname()} does not see the run's folder")

@@ -32,6 +32,8 @@ def _show(text: str, end: str = "\n") -> None:
         print(text, end=end, flush=True)
     except BrokenPipeError:
         silence_stdout()
+    except OSError:  # its file is on a full disk, or its terminal gone: what is said is worth less than the work
+        pass
 
 
 class Progress:

@@ -1,8 +1,6 @@
 """What happens to trials, written down as it happens: ledger, study and TensorBoard."""
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, Stopper
@@ -11,6 +9,7 @@ from core.errors import UserError
 from core.pareto import Point, goals_of
 from core.patience import AwayError, Say, unheard
 from tune.board import Board
+from tune.deaths import Deaths, reason_of
 from tune.ledger import ENDED, Entry, Ledger, Status
 from tune.silence import Silence
 from tune.study import Study
@@ -47,6 +46,7 @@ class Recorder(Callback):
         """How often each trial was lost before it began."""
         self.unwritten: UserError | None = None
         """Why an end could not be written down."""
+        self.deaths = Deaths()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker took the trial; also after it was lost with its worker, and starts over."""
@@ -71,6 +71,7 @@ class Recorder(Callback):
         if "failure" in result:
             entry.reason = result["failure"]
             return
+        self.deaths.hear(entry.number, result["epoch"], trial)
         self.ledger.record(entry.number, result)
         self.board.epoch(entry)
         self.ledger.write()
@@ -87,7 +88,7 @@ class Recorder(Callback):
         if entry.status is Status.PENDING and self.lost.get(entry.number, 0) < LOSSES:
             self.lost[entry.number] = self.lost.get(entry.number, 0) + 1
             return
-        entry.reason = self.silence.reason(entry.number) or _reason(trial)
+        entry.reason = self.silence.reason(entry.number) or reason_of(trial)
         self._end(entry, Status.FAILED)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -167,6 +168,7 @@ class RetrainRecorder(Callback):
 
     def __init__(self, board: Board, silence: Silence | None = None, say: Say = unheard) -> None:
         self.say = say
+        self.deaths = Deaths()
         self.heard: set[tuple[str, str]] = set()
         """Notes that were passed on."""
         self.board = board
@@ -200,6 +202,7 @@ class RetrainRecorder(Callback):
             self.heard.add((place, note))
             self.say(f"note: {place}: {note}")
         before = [row for row in self.curves.get(place, []) if row["epoch"] < result["epoch"]]
+        self.deaths.hear(place, result["epoch"], trial)
         self.curves[place] = [*before, result]
         self.board.winner_epoch(trial.config["job"]["folder"], self.curves[place])
 
@@ -211,7 +214,7 @@ class RetrainRecorder(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its worker died more often than is allowed."""
         place = place_of(trial.config["job"])
-        self.failures[place] = self.silence.reason(place) or _reason(trial)
+        self.failures[place] = self.silence.reason(place) or reason_of(trial)
         if place not in self.curves:
             self.lost.add(place)
 
@@ -228,21 +231,6 @@ class RetrainRecorder(Callback):
 def _check_storage(result: Mapping[str, Any]) -> None:
     if AWAY in result:
         raise AwayError(result[AWAY])
-
-
-def _reason(trial: Any) -> str:
-    """Why Ray gave a trial up, in one line."""
-    try:
-        # Its own method looks where this file will be copied some seconds later; that beside it can hold any code.
-        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace").rpartition("Failure #")[2]
-    except (OSError, TypeError):  # the second where Ray has named no file
-        return "its worker failed each time it was tried; why was not kept"
-    raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception)): *(.*)$", text, re.MULTILINE)
-    starting = "creation task" in text
-    if not raised or ("The actor died" in text and not starting):
-        return "its worker process died each time it was tried, as for want of memory or with its node"
-    name, words = raised[-1]  # the last of a chain
-    return f"{'its worker could not start: ' if starting else ''}{name}: {words}"[:200]
 
 
 def place_of(job: Mapping[str, Any]) -> str:

@@ -136,21 +136,27 @@ class SearchTrial(ray_tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start another trial in this process."""
-        self.session: Session | FoldedSession | None = None  # let the old model go before the new one is made
-        torch.cuda.empty_cache()  # nothing happens where there is no GPU
+        self._let_go()  # before the new one is made
         self.job = new_config
         self.best: dict[str, float] = {}
         return True
 
     def step(self) -> dict[str, Any]:
         """One epoch."""
-        return guarded_epoch(self._epoch, self.bench.workload.timeout)
+        result = guarded_epoch(self._epoch, self.bench.workload.timeout)
+        if result.get("done"):
+            self._let_go()  # its memory may be what a neighbour on the same GPU lacks
+        return result
+
+    def _let_go(self) -> None:
+        self.session: Session | FoldedSession | None = None
+        torch.cuda.empty_cache()  # nothing happens where there is no GPU
 
     def _epoch(self) -> dict[str, Any]:
         if self.session is None:
+            # Also where nothing is written there: the winners will be, and now is better than after the whole search.
+            self.outpost = Outpost(self.job, self.bench.workload.cache)
             self.session = self.bench.trial(self.job["parameters"], self.job["seed"])
-            if self.bench.workload.keep_predictions:
-                self.outpost = Outpost(self.job, self.bench.workload.cache)
         metrics = self.session.run_epoch()
         workload = self.bench.workload
         cost = workload.objective.cost(metrics)
