@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import uuid
+from pathlib import Path
 
 from core.errors import UserError
 from core.json_text import parse_json
@@ -103,14 +104,25 @@ class Lease:
         return self.holder().get("identity") == self.identity
 
     def _write(self, released: bool) -> None:
-        content = {"identity": self.identity, "host": socket.gethostname(), "pid": os.getpid(), "released": released}
+        content = {"identity": self.identity, "host": socket.gethostname(), "machine": machine(), "pid": os.getpid()}
+        content["released"] = released
         self.mirror.write(LEASE, json.dumps(content).encode())
 
     def _alive(self, holder: dict[str, object]) -> bool:
         pid = holder.get("pid")
-        if holder.get("host") == socket.gethostname() and isinstance(pid, int) and not _running(pid):
+        here = holder.get("host") == socket.gethostname() and holder.get("machine") == machine()
+        if here and isinstance(pid, int) and not _running(pid):
             return False
         return self.mirror.age(LEASE) < STALE_SECONDS
+
+
+def machine() -> str:
+    """What tells machines, and containers on one, apart that have the same name: since when it runs, and whose process
+    numbers it sees. Empty where the system does not say."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # no Linux
+        return ""
 
 
 def _named(holder: dict[str, object]) -> str:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -51,6 +54,20 @@ def test_it_is_the_same_whatever_the_storages_clock_says(mirror, tmp_path, monke
     monkeypatch.setattr(Remote, "write", by_its_clock)
     last_sign_of_life(mirror, tmp_path / "there", 100)
     assert 100 <= mirror.age(LEASE) < 110
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_process_that_is_gone_here_is_dead_but_one_of_another_machine_of_this_name_is_not(mirror, monkeypatch, same):
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.0)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    where = {"host": socket.gethostname(), "machine": lease.machine() if same else "another boot and its processes"}
+    mirror.write(LEASE, json.dumps({"identity": "theirs", **where, "pid": ended.pid, "released": False}).encode())
+    if same:
+        assert Lease(mirror).take() == "theirs"
+    else:
+        with pytest.raises(UserError, match=f"another process is working on this run .process {ended.pid} on "):
+            Lease(mirror).take()
 
 
 def test_a_run_is_taken_over_from_a_driver_silent_for_more_than_a_minute_and_a_half(mirror, tmp_path, monkeypatch):
