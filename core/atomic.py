@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 def new_folder(target: Path, partial: Path) -> Iterator[Path]:
     """Make the folder ``partial`` to be filled; it becomes ``target`` if the block ends well and is removed if not.
 
-    All of it is on the disk before: else, if the power failed soon after, files would be there in their whole length
+    Its arrays are on the disk before: else, if the power failed soon after, they would be there in their whole length
     and read as zeros. Both must lie on one file system, and ``target`` must be absent or an empty folder. What an
     interrupted run left under ``partial`` is removed first.
     """
@@ -23,9 +23,8 @@ def new_folder(target: Path, partial: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        for path in partial.rglob("*"):
-            if path.is_file():
-                flush(path)
+        for path in partial.rglob("*.npy"):
+            flush(path)
         partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # after the rename there is nothing to remove

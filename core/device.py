@@ -149,6 +149,8 @@ def make_repeatable(device: torch.device) -> None:
 
 
 def gpu_bytes() -> float:
-    """Memory of the smallest GPU here; infinite where there is none, as nothing is known then of those elsewhere."""
+    """Memory of the smallest GPU here; infinite where torch can use none: nothing is known then of those elsewhere."""
+    if trouble_with_gpus():
+        return math.inf
     sizes = [torch.cuda.get_device_properties(number).total_memory for number in range(torch.cuda.device_count())]
     return float(min(sizes, default=math.inf))

@@ -66,6 +66,6 @@ def run_script(main: Callable[[], None]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ray takes a second to end, in which another would be a traceback
-        sys.stdout.flush()
+        _flush()
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -46,6 +46,7 @@ def kept_random_weights(
     kept = _read(path)
     if kept is not None:
         return kept
+    images = np.asarray(faces.images[chosen])
     try:
         cache.mkdir(parents=True, exist_ok=True)
         # Of two searches that begin at once one computes them, and both have the same to the last digit.
@@ -53,7 +54,6 @@ def kept_random_weights(
             kept = _read(path)
             if kept is not None:
                 return kept
-            images = np.asarray(faces.images[chosen])
             weights = calibrated_random_weights(torch.from_numpy(images), SEED, progress)
             with new_file(path) as partial:
                 save_tensors(partial, weights.tensors, {DIGEST: weights.digest})

@@ -87,13 +87,16 @@ def photo_files(given: Sequence[Path]) -> list[Path]:
     """
     found = []
     for path in given:
-        entries = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
-        inside = [p for p in entries if p.suffix.lower() in ENDINGS] if path.is_dir() else entries
+        if not path.is_dir():
+            found.append(path)
+            continue
+        entries = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+        inside = [p for p in entries if p.suffix.lower() in ENDINGS]
         if not inside:
             raise UserError(f"{path}: must hold photos ({', '.join(ENDINGS)}), there are none")
         if len(inside) < len(entries):
-            left = len(entries) - len(inside)
-            say(f"note: {printable(str(path))}: {left} of what it holds is passed over; taken are {', '.join(ENDINGS)}")
+            count = f"{len(inside)} of its {len(entries)} entries"
+            say(f"note: {printable(str(path))}: {count} are taken, those that end in {', '.join(ENDINGS)}")
         found += inside
     return found
 

@@ -16,14 +16,16 @@ def test_a_folder_appears_under_its_name_only_when_the_block_ends(tmp_path: Path
     assert (target / "a").read_text() == "1"
 
 
-def test_all_of_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folders_arrays_are_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flushed, target = [], tmp_path / "whole"
     monkeypatch.setattr("core.atomic.flush", lambda path: flushed.append((path.name, target.exists())))
     with new_folder(target, tmp_path / "partial") as folder:
         (folder / "inner").mkdir()
-        for name in ("a.npy", "inner/b.json"):
+        for name in ("a.npy", "inner/b.npy"):
             (folder / name).write_text("x")
-    assert sorted(flushed) == [("a.npy", False), ("b.json", False)]
+    assert sorted(flushed) == [("a.npy", False), ("b.npy", False)]
     assert target.is_dir()
 
 

@@ -2,10 +2,11 @@
 
 from types import SimpleNamespace
 
-from tune.deaths import Deaths
+from tune.deaths import WORKER_DEATHS, Deaths
+from tune.silence import Silence
 
 
-def lived(*lives, most=3):
+def lived(*lives, most=WORKER_DEATHS):
     """How many lives a trial has, each of which reaches these epochs and then dies, before Ray gives it up."""
     deaths, trial = Deaths(), SimpleNamespace(run_metadata=SimpleNamespace(num_failures=0))
     for number, epochs in enumerate(lives, 1):
@@ -25,6 +26,14 @@ def test_one_that_dies_in_the_same_epoch_again_and_again_is_given_up():
     assert lived(*[range(1, 6)] * 10) == 4  # from the start each time
     assert lived(*[range(4, 6)] * 10) == 4  # from a checkpoint
     assert lived(*[[]] * 10) == 4  # before its first epoch
+
+
+def test_one_that_hung_and_then_came_farther_may_die_as_often_again():
+    trial = SimpleNamespace(run_metadata=SimpleNamespace(num_failures=1), num_failures=1, max_failures=3)
+    Silence(60.0).last_try(trial)
+    assert trial.max_failures == 1
+    Deaths().hear("trial", 5, trial)
+    assert (trial.run_metadata.num_failures, trial.max_failures) == (0, WORKER_DEATHS)
 
 
 def test_trials_are_told_apart():

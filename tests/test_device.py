@@ -1,5 +1,7 @@
 import itertools
+import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -86,6 +88,17 @@ def test_a_gpu_that_torch_cannot_compute_on_is_not_used_and_the_reason_is_said(
     assert device.device_at_hand().type == ("cuda" if used else "cpu")
     assert len(said) == 1 - used
     assert all(line.startswith(f"note: trials have no GPU: {trouble}") for line in said)
+
+
+def test_the_smallest_gpu_counts_and_where_torch_can_use_none_nothing_is_known(monkeypatch):
+    a_gpu(monkeypatch, True, (9, 0))
+    sizes = [24e9, 8e9]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(sizes))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: SimpleNamespace(total_memory=sizes[n]))
+    assert device.gpu_bytes() == 8e9
+    a_gpu(monkeypatch, False, (9, 0))  # a driver that torch cannot use would raise an error of its own
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: pytest.fail("asked"))
+    assert device.gpu_bytes() == math.inf
 
 
 CUDNN, CUDA = torch.backends.cudnn, torch.backends.cuda

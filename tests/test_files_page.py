@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "benchmarks" / "results"
 OF_THE_BENCHMARK = {"source", "epoch"}  # of winner_on_folds.csv
-WORDS = set(re.findall(r"[A-Za-z0-9_]+", PAGE))
+WORDS = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", PAGE))))  # what stands there as code
 
 
 def named(column: str) -> bool:

@@ -1,5 +1,7 @@
 """Options that several scripts share."""
 
+import math
+
 import pytest
 
 from tune.options import picked_profile
@@ -17,7 +19,10 @@ WHY = "(--profile chooses)"
         (0.0, Profile.FAST, f"profile fast, because trials have no GPU {WHY}"),
     ],
 )
-def test_whole_networks_are_trained_where_trials_have_a_gpu_and_it_is_said_why(given, gpus, profile, said) -> None:
+def test_whole_networks_are_trained_where_trials_have_a_gpu_and_it_is_said_why(
+    monkeypatch, given, gpus, profile, said
+) -> None:
+    monkeypatch.setattr("tune.options.gpu_bytes", lambda: math.inf)
     assert picked_profile(given, gpus) == (profile, said)
 
 

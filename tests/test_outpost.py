@@ -34,7 +34,9 @@ def test_a_copy_lies_below_the_cache_that_the_user_wants_and_else_below_the_node
 def test_a_node_that_does_not_see_the_run_is_no_fault_of_the_job_and_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("tune.outpost.Patience", partial(Patience, seconds=0.1))
     away = {"home": str(tmp_path / "away"), "folder": str(tmp_path / "away/a"), "url": None, "again": "--resume a"}
-    with pytest.raises(AwayError, match=r"away: node \S+ does not see the run's folder, for 0 s; .* with --resume a$"):
+    with pytest.raises(
+        AwayError, match=r"away: node \S+ does not see the run's folder: .*, for 0 s; .* with --resume a$"
+    ):
         Outpost(away)
 
 
@@ -47,7 +49,7 @@ def test_a_disk_that_is_mounted_a_moment_later_is_waited_for(tmp_path, monkeypat
 def test_a_trial_on_a_node_that_does_not_see_the_run_stays_open_and_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("tune.outpost.Patience", partial(Patience, seconds=0.1))
     trial = object.__new__(SearchTrial)
-    trial.bench = SimpleNamespace(workload=SimpleNamespace(timeout=None, cache=None))
+    trial.bench = SimpleNamespace(workload=SimpleNamespace(timeout=None, cache=None, keep_predictions=False))
     trial.reset_config({"home": str(tmp_path / "away"), "folder": "a", "url": None, "again": "--resume a"})
     result = trial.step()
     assert result["done"]

@@ -22,7 +22,26 @@ from core.names import MEAN_FACE, Precision
 from core.run_folder import RunFolder
 from core.urls import below
 from core.winner import load_model, read_backbone, read_winner
-from scripts.predict import predicted
+from scripts.predict import photo_files, predicted
+
+
+def test_of_a_folder_photos_are_taken_and_it_is_said_how_many_entries_they_are(tmp_path: Path, capsys) -> None:
+    for name in ("b.JPG", "a.png", "c.heic", ".hidden.txt", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    assert photo_files([tmp_path, tmp_path / "c.heic"]) == [
+        tmp_path / "a.png",
+        tmp_path / "b.JPG",
+        tmp_path / "c.heic",
+    ]
+    assert capsys.readouterr().out == (
+        f"note: {tmp_path}: 2 of its 5 entries are taken, those that end in .jpg, .jpeg, .png\n"
+    )
+    for name in ("c.heic", "notes.txt"):
+        (tmp_path / name).unlink()
+    (tmp_path / "more").rmdir()
+    assert len(photo_files([tmp_path])) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_photos_and_folders_give_lines_a_table_and_drawings(

@@ -104,6 +104,7 @@ run_script(main)
 """
 
 
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
 
 
@@ -135,27 +136,30 @@ def test_work_goes_on_where_what_it_says_finds_no_room(tmp_path):
     script = WORK.format(done=str(done), last="pass")
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
-            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False, env=BUFFERED
         )
     assert done.read_text() == "done"
-    assert b"Traceback" not in ended.stderr
+    assert (ended.returncode, ended.stderr) == (2, b"error: No space left on device\n")  # as of any program
 
 
 @FULL
-def test_an_error_is_told_though_nothing_more_can_be_said_on_stdout():
-    script = """
+@pytest.mark.parametrize(
+    ("raised", "code", "told"),
+    [("UserError('what: the rule')", 2, b"error: what: the rule\n"), ("KeyboardInterrupt", 130, b"interrupted\n")],
+)
+def test_an_end_is_told_though_nothing_more_can_be_said_on_stdout(raised, code, told):
+    script = f"""
 from core.errors import UserError, run_script
 def main():
     print("half a line", end="")
-    raise UserError("what: the rule")
+    raise {raised}
 run_script(main)
 """
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
-            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False,
-            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
-        )  # fmt: skip
-    assert (ended.returncode, ended.stderr) == (2, b"error: what: the rule\n")
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False, env=BUFFERED
+        )
+    assert (ended.returncode, ended.stderr) == (code, told)
 
 
 def test_a_script_that_prints_into_a_closed_pipe_ends_as_others_do_and_without_a_traceback():

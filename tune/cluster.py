@@ -19,11 +19,10 @@ from core.errors import UserError, first_line
 from core.names import Precision
 from core.patience import Say, unheard
 from tune.machine import Machine, Node, read_growth
-from tune.nodes import living_nodes, wait_for_nodes
+from tune.nodes import REPEAT_SECONDS, living_nodes, wait_for_nodes
 
 LOCAL, AUTO = "local", "auto"
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # JSON, for all its name
-WAIT_SECONDS = 15.0  # between two lines that a worker is still waited for
 START_SECONDS = 600.0  # that a cluster's first nodes are waited for: theirs to install torch, too
 
 # Gradients and optimiser temporaries of heads are tens of megabytes. By default glibc gives such blocks back to the
@@ -145,11 +144,11 @@ def precision_of_workers(
         best: what it is asked.
 
     Raises:
-        UserError: Ray knows of GPUs there, but torch sees none.
+        UserError: Ray knows of GPUs there, but torch sees none; or the worker died.
     """
     say("asking a worker which precision suits its GPU")
     answer = ray.remote(num_cpus=1, num_gpus=gpus)(best).remote(torch.device("cuda"), cache)
-    while not ray.wait([answer], timeout=WAIT_SECONDS)[0]:
+    while not ray.wait([answer], timeout=REPEAT_SECONDS)[0]:
         say("waiting for a node with a GPU that can train")
     try:
         return Precision(ray.get(answer))

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+WORKER_DEATHS = 3  # as often in a row a trial whose process died, without coming farther, starts over
+
 
 class Deaths:
     """Lets a trial that came farther than ever before start over as often as one whose worker never died.
@@ -20,6 +22,7 @@ class Deaths:
         if epoch > self.farthest.get(key, 0):
             self.farthest[key] = epoch
             trial.run_metadata.num_failures = 0
+            trial.max_failures = WORKER_DEATHS  # one that hung had but one more try
 
 
 def reason_of(trial: Any) -> str:

@@ -12,11 +12,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from core.errors import UserError
 from core.weights import Weights
+from tune.deaths import WORKER_DEATHS
 from tune.machine import Workers
 from tune.recorder import RetrainRecorder
 from tune.trainable import RaceTrial, RetrainTrial, SearchTrial, Workload
-
-WORKER_DEATHS = 3  # a trial whose process died starts over this often
 
 
 def run_search(

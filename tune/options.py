@@ -151,10 +151,10 @@ def picked_profile(given: Mapping[str, Any], gpus: float) -> tuple[Profile, str]
     asked = str(given.get("profile", "auto"))
     if asked != "auto":
         return Profile(asked), f"profile {asked}"
-    room = gpu_bytes() * min(1.0, gpus)
-    if gpus and room < PAPER_BYTES:
-        why = f"a trial has {room / 1e9:.1f} GB of a GPU, too little for some whole networks"
-    else:
-        why = f"trials have {'a' if gpus else 'no'} GPU"
-    profile = Profile.PAPER if gpus and room >= PAPER_BYTES else Profile.FAST
+    profile, why = Profile.FAST, "trials have no GPU"
+    if gpus:
+        room = gpu_bytes() * min(1.0, gpus)
+        profile, why = Profile.PAPER, "trials have a GPU"
+        if room < PAPER_BYTES:
+            profile, why = Profile.FAST, f"a trial has {room / 1e9:.1f} GB of a GPU, too little for some whole networks"
     return profile, f"profile {profile}, because {why} (--profile chooses)"

@@ -74,4 +74,6 @@ class Outpost:
 
 def _see(home: Path) -> None:
     if not home.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"node {socket.gethostname()} does not see the run's folder")
+        raise FileNotFoundError(
+            errno.ENOENT, f"node {socket.gethostname()} does not see the run's folder: mount it there"
+        )

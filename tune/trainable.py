@@ -129,6 +129,8 @@ def guarded_epoch(run: Callable[[], dict[str, Any]], seconds: float | None) -> d
 class SearchTrial(ray_tune.Trainable):
     """One trial of the search; keeps no weights."""
 
+    session: Session | FoldedSession | None = None
+
     def setup(self, config: dict[str, Any], workload: Workload) -> None:
         """Open what lasts, then start the first trial."""
         self.bench = Bench(workload)
@@ -149,13 +151,15 @@ class SearchTrial(ray_tune.Trainable):
         return result
 
     def _let_go(self) -> None:
-        self.session: Session | FoldedSession | None = None
+        self.session = None
         torch.cuda.empty_cache()  # nothing happens where there is no GPU
 
     def _epoch(self) -> dict[str, Any]:
         if self.session is None:
-            # Also where nothing is written there: the winners will be, and now is better than after the whole search.
-            self.outpost = Outpost(self.job, self.bench.workload.cache)
+            # A folder is looked for even where no trial writes to it: the winners will, and a node that does not see it
+            # is better told now than after the whole search. A URL is not opened for that.
+            if self.bench.workload.keep_predictions or self.job["url"] is None:
+                self.outpost = Outpost(self.job, self.bench.workload.cache)
             self.session = self.bench.trial(self.job["parameters"], self.job["seed"])
         metrics = self.session.run_epoch()
         workload = self.bench.workload
@@ -188,6 +192,8 @@ class RaceTrial(SearchTrial):
 class RetrainTrial(ray_tune.Trainable):
     """One winner with one seed; its folder holds its checkpoint and then its weights."""
 
+    retraining: Retraining | None = None
+
     def setup(self, config: dict[str, Any], workload: Workload) -> None:
         """Open what lasts, then start the first winner."""
         self.bench = Bench(workload)
@@ -195,8 +201,7 @@ class RetrainTrial(ray_tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start another winner in this process."""
-        self.retraining: Retraining | None = None
-        torch.cuda.empty_cache()  # as in a search
+        self._let_go()
         self.job = new_config["job"]
         return True
 
@@ -209,7 +214,13 @@ class RetrainTrial(ray_tune.Trainable):
         finally:
             if not whole:
                 self.retraining = None  # what it holds may be of half an epoch, and Ray calls cleanup nevertheless
+        if result.get("done"):
+            self._let_go()
         return result
+
+    def _let_go(self) -> None:
+        self.retraining = None
+        torch.cuda.empty_cache()  # as in a search
 
     def cleanup(self) -> None:
         """The search ends: keep what is trained so far."""
