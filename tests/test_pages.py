@@ -67,7 +67,7 @@ def test_the_table_of_parts_has_them_all_with_the_values_that_are_searched() -> 
         else:
             low, high = re.match(r"(\S+) to (\S+)", words).groups()
             assert (float(low), float(high)) == (parameter.low, parameter.high), name
-            assert ("logarithmic" in words) is parameter.log or name in ("d_k_landmarks", "d_v"), name
+            assert ("logarithmic" in words) is parameter.log, name
 
 
 def test_a_metric_that_a_model_of_the_space_lacks_is_refused_with_a_way_out() -> None:
