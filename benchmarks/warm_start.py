@@ -1,4 +1,4 @@
-"""What does a search gain by what is known before it? Replayed from recorded learning curves, in two minutes.
+"""What does a search gain by what is known before it? Replayed from recorded learning curves, in a minute.
 
     python -m benchmarks.warm_start
 

@@ -6,7 +6,7 @@ array, named by all that determines it: faces, weights, number of frozen blocks,
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from core.atomic import new_array, new_folder
 from core.device import gpu_errors, make_repeatable
 from core.errors import UserError
 from core.names import Precision
+from core.turns import Progress, alone
 from core.vgg import BLOCK_ENDS, block_output_shape, normalised, vgg16_features
 from core.weights import Weights
 
@@ -33,10 +33,6 @@ class Images(Protocol):
 
     def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]:
         """uint8, (B, 3, 224, 224)."""
-
-
-Progress = Callable[[int, int], None]
-"""Called with how many of how many are done."""
 
 
 def activations_bytes(faces: int, blocks: int, precision: Precision) -> int:
@@ -84,7 +80,7 @@ class FrozenActivations:
             return path
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{folder}.lock"):  # two searches may want the same array
+            with alone(folder.with_name(f"{folder.name}.lock"), progress):  # two searches may want the same array
                 if path.exists():
                     return path
                 check_room([self])

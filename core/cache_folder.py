@@ -1,11 +1,12 @@
 """Where things lie unless the user says otherwise."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 RUNS = "runs"
 """The folder of runs, in the folder where a script is started."""
-
 
 _WHERE = "(default: $TANDEM_CACHE, or tandem in $XDG_CACHE_HOME or ~/.cache)"
 CACHE_HELP = f"decoded faces, random filters and activations {_WHERE}"
@@ -24,3 +25,9 @@ def cache_folder(named: str | Path) -> Path:
     """
     home = os.path.expanduser(named)  # noqa: PTH111 - pathlib's raises where there is no such user
     return Path(os.path.abspath(home))  # noqa: PTH100 - pathlib's follows links
+
+
+def kept_cache(recorded: Mapping[str, Any]) -> Path | None:
+    """The cache folder that a run was begun with, by its ``search.json``: None if none was named, or it is not here."""
+    named = recorded.get("cache")
+    return Path(named) if named is not None and Path(named).is_dir() else None

@@ -184,6 +184,7 @@ def _identity(table: Table) -> NDArray[np.int64]:
 
 def _check_images_exist(table: Table, images: Path) -> None:
     found = scan_images(images)
-    for row, file in enumerate(table.file.tolist()):
-        if file not in found:
-            raise UserError(f"{table.place(row)}: the image must be in {images}, there is none")
+    missing = [row for row, file in enumerate(table.file.tolist()) if file not in found]
+    if missing:
+        more = f", and of {len(missing) - 1} others neither" if len(missing) > 1 else ""
+        raise UserError(f"{table.place(missing[0])}: the image must be in {images}, there is none{more}")

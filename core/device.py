@@ -17,6 +17,7 @@ from core.atomic import write_text
 from core.errors import UserError, first_line
 from core.json_text import read_json
 from core.names import Precision
+from core.turns import alone
 
 WORTHWHILE = 1.1  # half-way, in ratios, between the two kinds of CPU that were measured (0.5 and 2.4)
 RUNS = 10
@@ -121,13 +122,23 @@ def best_precision(device: torch.device, cache: Path) -> Precision:
         return Precision.BF16 if major >= 8 else Precision.FP32  # Ampere brought matrix units for bfloat16
     kind = f"{cpu_name()} {torch.get_num_threads()} {torch.__version__}"
     path = cache / f"bf16-speedup-{re.sub('[^A-Za-z0-9.]+', '-', kind)}.json"
-    try:
-        speedup = float(read_json(path))
-    except (UserError, ValueError, TypeError, OverflowError):  # not measured yet, or not by us
-        speedup = round(bf16_speedup(), 2)  # as it will be read, or the second search might decide otherwise
+    speedup = _noted(path)
+    if speedup is None:
         cache.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(speedup))
+        with alone(path.with_name(f"{path.name}.lock")):  # of two searches that begin together one measures
+            speedup = _noted(path)
+            if speedup is None:
+                speedup = round(bf16_speedup(), 2)  # as it will be read, or the second search might decide otherwise
+                write_text(path, json.dumps(speedup))
     return Precision.BF16 if speedup > WORTHWHILE else Precision.FP32
+
+
+def _noted(path: Path) -> float | None:
+    """A number that was measured; None if it was not yet, or not by us."""
+    try:
+        return float(read_json(path))
+    except (UserError, ValueError, TypeError, OverflowError):
+        return None
 
 
 def make_repeatable(device: torch.device) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 LONGEST_MESSAGE = 1000  # characters; what is wrong in a file may be as long as the file
@@ -47,6 +48,11 @@ def _flush() -> None:
         silence_stdout()
 
 
+def _tell(text: str) -> None:
+    with suppress(OSError):  # a terminal that is gone hears nothing more; the exit code still says it
+        print(text, file=sys.stderr, flush=True)
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's ``main``; a :class:`UserError` becomes one line on stderr and exit code 2."""
     try:
@@ -54,7 +60,7 @@ def run_script(main: Callable[[], None]) -> None:
         sys.stdout.flush()  # here, where a closed pipe is heard of
     except UserError as error:
         _flush()
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         sys.exit(2)
     except BrokenPipeError:  # as after ``| head``
         silence_stdout()
@@ -62,10 +68,10 @@ def run_script(main: Callable[[], None]) -> None:
     except OSError as error:  # a disk or network that failed where no better word was found for it
         _flush()
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+        _tell(f"error: {place}{error.strerror or error}")
         sys.exit(2)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ray takes a second to end, in which another would be a traceback
         _flush()
-        print("interrupted", file=sys.stderr)
+        _tell("interrupted")
         sys.exit(130)

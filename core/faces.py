@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from core import synthetic
@@ -23,6 +22,7 @@ from core.decoding import decode_images
 from core.errors import UserError, first_line
 from core.json_text import read_json
 from core.names import CROP, LANDMARKS
+from core.turns import Progress, alone
 
 # Part of every cache's key: raise it when the same input gives other arrays. (Transparent pixels, which are white since
 # version 2 has been in use, are in none of CelebA's images.)
@@ -30,7 +30,6 @@ VERSION = 2
 LEAST_FACES = 20
 IMAGES = "images.npy"
 KINDS = {"landmarks": "f", "gender": "i", "identity": "i", "file": "U"}  # of the arrays beside the images
-Progress = Callable[[int, int], None]  # faces done, faces in all
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ def load_celeba_faces(folder: Path, cache: Path, progress: Progress | None = Non
         landmarks, digests = decode_images(table, partial / IMAGES, progress)
         _save(partial, digests, landmarks, table.gender, table.identity, table.file, table.identity_known)
 
-    return _cached(cache / f"faces-{_celeba_key(folder)}", str(folder), build)
+    return _cached(cache / f"faces-{_celeba_key(folder)}", str(folder), build, progress)
 
 
 def load_drawn_faces(count: int, seed: int, cache: Path, progress: Progress | None = None) -> Faces:
@@ -100,7 +99,7 @@ def load_drawn_faces(count: int, seed: int, cache: Path, progress: Progress | No
         file = np.array([f"drawn-{index:06}" for index in range(count)])
         _save(partial, digests, landmarks, gender, np.arange(count), file, identity_known=True)
 
-    return _cached(cache / f"faces-{_key('drawn', synthetic.VERSION, count, seed)}", "drawn", build)
+    return _cached(cache / f"faces-{_key('drawn', synthetic.VERSION, count, seed)}", "drawn", build, progress)
 
 
 def _celeba_key(folder: Path) -> str:
@@ -119,12 +118,12 @@ def _key(*parts: object) -> str:
     return hashlib.sha256(repr((VERSION, RESIZED, CROP, parts)).encode()).hexdigest()[:16]
 
 
-def _cached(folder: Path, source: str, build: Callable[[Path], None]) -> Faces:
+def _cached(folder: Path, source: str, build: Callable[[Path], None], progress: Progress | None) -> Faces:
     """Open a cache, after building it if need be; of several processes one builds and the others wait for it."""
     if not folder.exists():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{folder}.lock"):
+            with alone(folder.with_name(f"{folder.name}.lock"), progress):
                 if not folder.exists():
                     with new_folder(folder, folder.with_name(f".{folder.name}.partial")) as partial:
                         build(partial)

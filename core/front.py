@@ -1,6 +1,7 @@
 """What came of a search for two goals: its trials, its retrained winners and the paper's models, as points.
 
-All on validation faces. ``gender_ce`` is in nats, ``nme_pct`` in percent of the inter-ocular distance.
+All on validation faces; with folds, trials on those of each. ``gender_ce`` is in nats, ``nme_pct`` in percent of the
+inter-ocular distance.
 """
 
 import math
@@ -32,6 +33,8 @@ class Front:
     """``model`` (the winner's label), ``architecture``, both goals as means over seeds and their ``_sd``."""
     nothing: Point
     """Both goals of knowing nothing."""
+    folds: int = 1
+    """Over which the scores of trials are means; with 1, they are of the same validation faces as those of winners."""
 
 
 def read_front(run: RunFolder, search: Mapping[str, Any]) -> Front:
@@ -55,7 +58,12 @@ def read_front(run: RunFolder, search: Mapping[str, Any]) -> Front:
     spreads = [f"{name}_sd" for name in GOALS]
     winners = _table(run.winners, numbers=[*GOALS, *spreads], words=["model", "architecture"])
     winners = _both_tasks(winners[winners["model"] != MEAN_FACE], run.winners)
-    return Front(trials.dropna(subset="front_rank"), winners, goals_of_nothing(nothing))
+    return Front(trials.dropna(subset="front_rank"), winners, goals_of_nothing(nothing), _folds(search))
+
+
+def _folds(search: Mapping[str, Any]) -> int:
+    folds = search["plan"].get("folds", 1)
+    return folds if isinstance(folds, int) else 1
 
 
 def _table(path: Path, numbers: Sequence[str], words: Sequence[str] = ()) -> pd.DataFrame:

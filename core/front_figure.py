@@ -21,6 +21,10 @@ CAPTION = (
     "model with both tasks, the retrained winners (mean and standard deviation over seeds), and the paper's models "
     "on its own 45 faces."
 )
+FOLDED = (
+    " Trials are means over {} folds of the train and validation faces; winners, and what knowing nothing scores, are "
+    "of the validation faces alone: a trial and a winner are of different faces, and stand side by side only roughly."
+)
 X_LABEL, Y_LABEL = "gender cross-entropy (nats)", "NME (% of eye distance)"
 FARTHEST = 1.6  # times what knowing nothing scores: what lies beyond is counted, not drawn
 PAPER: dict[str, dict[str, Any]] = {
@@ -31,6 +35,11 @@ PAPER: dict[str, dict[str, Any]] = {
 TRIAL: dict[str, Any] = {"markersize": 3.5, "alpha": 0.45, "markeredgewidth": 0}
 FRONT: dict[str, Any] = {"markersize": 4.5, "markeredgewidth": 0}
 WINNER: dict[str, Any] = {"markersize": 10, "markeredgecolor": "black", "markeredgewidth": 0.8}
+
+
+def caption(front: Front) -> str:
+    """What the figure shows."""
+    return CAPTION + (FOLDED.format(front.folds) if front.folds > 1 else "")
 
 
 def front_figure(front: Front) -> Figure:

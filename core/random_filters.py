@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from core.atomic import new_file
 from core.errors import UserError
 from core.faces import Faces
 from core.tensor_files import save_tensors
+from core.turns import alone
 from core.vgg import normalised, vgg16_features
 from core.weights import Weights, digest_of
 
@@ -50,7 +50,7 @@ def kept_random_weights(
     try:
         cache.mkdir(parents=True, exist_ok=True)
         # Of two searches that begin at once one computes them, and both have the same to the last digit.
-        with FileLock(f"{path}.lock"):
+        with alone(path.with_name(f"{path.name}.lock"), progress):
             kept = _read(path)
             if kept is not None:
                 return kept

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from core.atomic import write_text
+from core.commands import script
 from core.errors import UserError, first_line
 from core.json_text import parse_json, read_json
 from core.mirror import Mirror
@@ -25,8 +25,6 @@ CHECKPOINT = "checkpoint.pt"
 LEAST_BYTES = 2**16  # that a disk must have free to count as not full
 STEPS = ("table1", "table2", "table3", "table4")
 """The runs within a replication."""
-SCRIPTS = ("search.py", "paper.py", "final_test.py", "predict.py", "importance.py")
-"""Those that speak of runs."""
 
 
 class RunFolder:
@@ -144,10 +142,7 @@ class RunFolder:
     @property
     def again(self) -> str:
         """The command that goes on with the run, or with that which it is a step of, typed where this process was."""
-        started = Path(sys.argv[0])
-        script = "paper.py" if self.whole.is_replication() else "search.py"
-        place = started.parent if started.name in SCRIPTS else Path("scripts")
-        return shlex.join(["python", str(place / script)]) + f" {self.options}"
+        return f"{script('paper.py' if self.whole.is_replication() else 'search.py')} {self.options}"
 
     def is_replication(self) -> bool:
         """Whether it is one of the whole paper, as far as can be told now."""

@@ -40,6 +40,7 @@ WRITTEN: Mapping[str, Rule] = {
 SOMETIMES: Mapping[str, Rule] = {
     "weights": TEXT,
     "command": TEXT,
+    "cache": (lambda value: value is None or isinstance(value, str), "text, or nothing"),
     "time_is_up": (is_number, "a number"),
     "trial_timeout": (lambda value: value is None or is_number(value), "a number, or nothing"),
     "baseline_validation": (_is_scores, "a mapping from metrics to numbers"),

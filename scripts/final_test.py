@@ -6,9 +6,7 @@ Writes RUN/test: scores.csv, predictions.csv, figures and report.html. A test th
 started again, as the same opening.
 """
 
-import argparse
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,14 @@ from torch.utils.tensorboard import SummaryWriter
 
 from core.atomic import write_text
 from core.bootstrap import too_few
-from core.cache_folder import CACHE_HELP, cache_folder, default_cache
+from core.cache_folder import CACHE_HELP, cache_folder, default_cache, kept_cache
+from core.commands import Parser
 from core.device import device_at_hand, make_repeatable
 from core.errors import UserError, first_line, run_script
 from core.faces import Faces
 from core.final_test import TestResult, predictions_table, scored_test, scores_table
 from core.front import Front, read_front
-from core.front_figure import CAPTION, front_figure
+from core.front_figure import caption, front_figure
 from core.gallery import write_figures
 from core.importance_figure import importance_figures
 from core.importance_table import read_importance, sentences
@@ -44,7 +43,7 @@ from core.weights import Weights
 from core.winner import Winner, check_weights, read_backbone, read_winners
 from search_spaces.effect import matters
 from tune.plan import plan_from_json
-from tune.progress import Counter, Progress, clock, say
+from tune.progress import Counter, Doing, Progress, say
 
 REPORT = "report.html"
 SHOWN = ("gender_auc", "gender_accuracy", "nme_pct", "fr10_pct", "relative_error")
@@ -54,47 +53,26 @@ Openings = tuple[list[str], dict[str, list[str]]]
 """When the test split had been opened before by a run, and by others of the same faces."""
 
 
-class Doing:
-    """What is being done: said when it begins, and, while it lasts, how much of it is done."""
-
-    def __init__(self) -> None:
-        self.start = time.monotonic()
-        self.text = "beginning"
-
-    def __call__(self, title: str) -> Callable[[int, int], None]:
-        """Begin a piece of work; the result hears how much of how much is done."""
-        say(title)
-        self.text = title
-
-        def hear(done: int, total: int) -> None:
-            self.text = f"{title}, {done}/{total}"
-
-        return hear
-
-    def line(self) -> str:
-        """The work under way and the time since the test began."""
-        return f"{self.text}; {clock(time.monotonic() - self.start)}"
-
-
 def main() -> None:
     """Parse, test, write, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("run", metavar="RUN", help="a run's name, its folder, or its URL")
     parser.add_argument("--data", metavar="DIR", help="where the faces are now, if they have moved")
-    parser.add_argument("--cache", type=cache_folder, default=default_cache(), metavar="DIR", help=CACHE_HELP)
+    parser.add_argument("--cache", type=cache_folder, metavar="DIR", help=f"{CACHE_HELP}; or that of the search")
     arguments = parser.parse_args()
-    storage, run = run_at(arguments.run, arguments.cache)
+    storage, run = run_at(arguments.run, arguments.cache or default_cache())
     with storage.held(run, say):
         search = run.read_search()
         if is_replication(search):
             raise UserError(f"{run.path}: a replication of the paper tests its winners itself: {run.again}")
         winners, backbone = read_winners(run), read_backbone(run)
         importance = read_importance(run.importance)
-        faces, split = read_faces(run, search, arguments.data, arguments.cache)
+        cache = arguments.cache or kept_cache(search) or default_cache()
+        faces, split = read_faces(run, search, arguments.data, cache)
         front = read_front(run, search) if search["plan"].get("objective") == PARETO else None
         doing = Doing()
         with _can_go_on(run), Progress(doing.line):
-            result, openings = tested(run, search, winners, backbone, (faces, split), arguments.cache, doing)
+            result, openings = tested(run, search, winners, backbone, (faces, split), cache, doing)
             table = scores_table(result)
             write_text(run.test / "scores.csv", table.to_csv(index=False))
             write_text(run.test / "predictions.csv", predictions_table(result).to_csv(index=False))
@@ -191,7 +169,7 @@ def write_page(
     report = run.test / REPORT
     drawn = None
     if front is not None:
-        drawn = front, save_figures(run.test / "figures", {"front": (front_figure(front), CAPTION)})
+        drawn = front, save_figures(run.test / "figures", {"front": (front_figure(front), caption(front))})
     write_text(report, report_page(run.path.name, result, search, *openings, figures, mattered, drawn, matters))
     show_in_tensorboard(run, {**figures, **mattered[1], **(drawn[1] if drawn else {})})
     return report

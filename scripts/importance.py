@@ -7,7 +7,6 @@ Writes importance.csv and importance.png into the run's folder, or into --out; t
 when it ended, unless it is an older run.
 """
 
-import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pandas as pd
 
 from core.atomic import write_text
 from core.cache_folder import COPIES_HELP, cache_folder, default_cache
+from core.commands import Parser
 from core.errors import UserError, run_script
 from core.importance_figure import importance_figures
 from core.importance_table import sentences
@@ -30,7 +30,7 @@ from tune.search import restored_ledger, study_of
 
 def main() -> None:
     """Parse, compare, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's name, its folder, or its URL")
     parser.add_argument("--out", type=Path, metavar="DIR", help="(default: the run; of several, nothing is written)")
     parser.add_argument("--cache", type=cache_folder, default=default_cache(), metavar="DIR", help=COPIES_HELP)

@@ -8,7 +8,6 @@ Four grids (tables I to IV), each around what was chosen before it, the winners 
 test of the four models (table VI). Writes table1.csv to table6.csv, conclusions.csv, figures and report.html.
 """
 
-import argparse
 import math
 import shlex
 import sys
@@ -18,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.commands import Parser
 from core.errors import UserError, run_script
 from core.names import Precision
 from core.preparation import check_places
@@ -33,10 +33,12 @@ from tune.options import (
     add_place_options,
     check_options,
     check_resumable,
+    kept_places,
     picked_profile,
     place_on,
     run_to_resume,
     storage_of,
+    take_up,
 )
 from tune.paper_plan import STEPS, Follow, PaperPlan, paper_plan_from_json
 from tune.paper_results import report_replication
@@ -49,11 +51,9 @@ MOVABLE = {"data", "weights"}
 """What may lie elsewhere when a replication goes on."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line; options not given are absent from the result, so that --resume can refuse them."""
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
-    )
+    p = Parser(__doc__, absent=True)
     add_data_options(p, PaperPlan.drawn_faces)
     p.add_argument("--seeds", type=int, help=f"how often everything is done (default: {PaperPlan.seeds})")
     p.add_argument("--seed", type=int, help=f"all random numbers follow from it (default: {PaperPlan.seed})")
@@ -148,7 +148,7 @@ def resume(given: dict[str, Any]) -> None:
         recorded = run.read_search()
         if "paper" not in recorded["plan"]:
             raise UserError(f"{run.path}: no replication of the paper; go on with it: {run.again}")
-        given.setdefault("trial_timeout", recorded.get("trial_timeout"))
+        take_up(given, recorded)
         plan = paper_plan_from_json(recorded["plan"], str(run.search))
         if (run.path / "report.html").is_file():
             say(f"this replication is complete: {run.url('report.html') or run.path / 'report.html'}")
@@ -158,7 +158,7 @@ def resume(given: dict[str, Any]) -> None:
         materials = Materials(plan.step_plan(STEPS[0], {}), place, say)
         materials.check_same(recorded, str(run.search))
         places = {**recorded["plan"], **materials.places()}
-        run.write_search({**recorded, "plan": places, "trial_timeout": given["trial_timeout"]})
+        run.write_search({**recorded, "plan": places, **kept_places(given)})
         work(run, plan, materials, place.cache)
 
 
@@ -189,7 +189,7 @@ def work(run: RunFolder, plan: PaperPlan, materials: Materials, cache: Path) -> 
     with run.resumable(say):
         protocol = Protocol(plan, run, materials, run.read_search()["command"], say)
         results = protocol.go()
-        conclusions = report_replication(run, protocol, results, cache, say)
+        conclusions = report_replication(run, protocol, results, cache)
     print("\nthe paper's conclusions on our seeds and faces (leads: 95 % interval; above 0 the paper is right):")
     for one in conclusions:
         if not one.seeds:

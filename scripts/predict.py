@@ -11,7 +11,6 @@ nothing. A photo that its camera noted to lie on its side is turned first, and i
 from the top left corner. Left and right are the viewer's, as in CelebA: the left eye is the person's right one.
 """
 
-import argparse
 import os
 import re
 import sys
@@ -24,6 +23,7 @@ import torch
 
 from core.atomic import new_file, write_text
 from core.cache_folder import COPIES_HELP, cache_folder, default_cache
+from core.commands import Parser
 from core.device import device_at_hand, gpu_errors, make_repeatable
 from core.errors import UserError, printable, run_script
 from core.models import FaceModel
@@ -45,7 +45,7 @@ ENDINGS = (".jpg", ".jpeg", ".png")  # what is taken from a folder
 
 def main() -> None:
     """Parse, predict, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("winner", metavar="WINNER", help="a run, a winner in it or one of its seeds: a folder or URL")
     parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help="a photo, or a folder of them")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table of all photos")

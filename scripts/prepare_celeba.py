@@ -6,19 +6,19 @@ The folder has the official files (.txt), or Kaggle's (.csv) with identity_Celeb
 500 people take some seconds, most of them for reading the annotations of the 202,599 images.
 """
 
-import argparse
 import shlex
 import sys
 import time
 from pathlib import Path
 
+from core.commands import Parser, script
 from core.errors import run_script
 from core.mini import build_mini
 
 
 def main() -> None:
     """Parse, build, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--celeba", type=Path, required=True, metavar="DIR", help="folder with the annotation files")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--people", type=int, default=500, help="even, from 20 (default: %(default)s)")
@@ -32,7 +32,7 @@ def main() -> None:
     print(f"CelebA-mini in {arguments.out}")
     print(f"  {mini.faces} faces of {mini.identities} people: {mini.women} women, {mini.men} men")
     print(f"  made in {time.monotonic() - start:.1f} s with seed {arguments.seed}")
-    print(f"next: python scripts/search.py --space multitask --data {shlex.quote(str(arguments.out))}")
+    print(f"next: {script('search.py')} --space multitask --data {shlex.quote(str(arguments.out))}")
 
 
 class Show:

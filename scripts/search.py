@@ -7,7 +7,6 @@
 Every setting of a trial can be fixed with --set, as in --set frozen_blocks=4 lr=3e-4; --describe prints a space.
 """
 
-import argparse
 import shlex
 import sys
 import time
@@ -15,6 +14,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+from core.commands import Parser, program, script
 from core.errors import UserError, run_script
 from core.importance_table import sentences
 from core.names import PARETO, Precision
@@ -37,9 +37,11 @@ from tune.options import (
     add_place_options,
     check_options,
     check_resumable,
+    kept_places,
     place_on,
     run_to_resume,
     storage_of,
+    take_up,
 )
 from tune.plan import OBJECTIVES, Plan, plan_from_json
 from tune.planning import check_early, described, new_plan
@@ -57,11 +59,9 @@ CHANGEABLE = PLACE | {"trials", "max_failures", "time_budget", "data", "weights"
 """What --resume takes; all else stands in the run's search.json."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line; options not given are absent from the result, so that --resume can refuse them."""
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
-    )
+    p = Parser(__doc__, absent=True)
     what = p.add_argument_group("what to search")
     what.add_argument("--space", metavar="NAME", help=f"{', '.join(SPACES)}, or a .json file")
     what.add_argument(
@@ -196,7 +196,7 @@ def resume(given: dict[str, Any]) -> None:
         if is_replication(recorded) or run.whole is not run:
             what = "a replication of the paper" if run.whole is run else "a step of a replication of the paper"
             raise UserError(f"{run.path}: {what}; go on with it: {run.again}")
-        given.setdefault("trial_timeout", recorded.get("trial_timeout"))
+        take_up(given, recorded)
         plan = plan_from_json(recorded["plan"], str(run.search))
         changes = {key: given[key] for key in CHANGEABLE - PLACE if key in given}
         plan = replace(plan, **changes)
@@ -205,7 +205,7 @@ def resume(given: dict[str, Any]) -> None:
         place = place_on(machine, given, workers, Precision(recorded["precision"]))
         materials = Materials(plan, place, say)
         materials.check_same(recorded, str(run.search))
-        run.write_search({**recorded, "plan": materials.settled_plan(), "trial_timeout": given["trial_timeout"]})
+        run.write_search({**recorded, "plan": materials.settled_plan(), **kept_places(given)})
         work(run, plan, materials)
 
 
@@ -221,8 +221,9 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     """What a new run and a resumed one have in common: search, retrain, say what came out."""
     start = time.monotonic()
     say(
-        f"run {run.path}: space {plan.space['name']}, profile {plan.profile}, {materials.precision}, "
-        f"{materials.workers.told()}" + (f", trials on {plan.folds} folds" if plan.folds > 1 else "")
+        f"run {run.path}: space {plan.space['name']}, {materials.told_faces()}, profile {plan.profile}, "
+        f"{materials.precision}, {materials.workers.told()}"
+        + (f", trials on {plan.folds} folds" if plan.folds > 1 else "")
     )
     say(planned(plan))
     with run.resumable(say):
@@ -237,10 +238,10 @@ def work(run: RunFolder, plan: Plan, materials: Materials) -> None:
     print_winners(winners, plan, len(materials.split.validation), counts, decided)
     if mattered:
         print(*mattered, "", sep="\n", flush=True)
-    place = run.url() or run.path
+    place = str(run.url() or run.path)
     say(f"done in {clock(time.monotonic() - start)}; trials, curves and winners are in {place}")
-    say(f"next: python scripts/final_test.py {shlex.quote(str(place))}      # opens the test split, once")
-    say(f"      tensorboard --logdir {shlex.quote(str(run.path))}")
+    say(f"next: {script('final_test.py')} {shlex.quote(place)}      # opens the test split, once")
+    say(f"      {program('tensorboard')} --logdir {shlex.quote(place)}")
 
 
 if __name__ == "__main__":

@@ -26,13 +26,16 @@ def _both_learn(config: Mapping[str, Any]) -> bool:
 
 def matters(key: str, config: Mapping[str, Any]) -> bool:
     """Whether a setting changes anything in such a trial: d_k only in self-attention, beta only in smooth L1."""
-    if without_effect(key, config) or (key in LAMBDAS and learns_apart(config) and _both_learn(config)):
+    if key in LAMBDAS and not _both_learn(config):
+        return True  # with 0 a task is not learned, whatever weighs it
+    if without_effect(key, config) or (key in LAMBDAS and learns_apart(config)):
         return False
     if key in _IDLE and all(config.get(setting, DEFAULTS[setting]) in values for setting, values in _IDLE[key]):
         return False
     if key in PARTS:
         return all(config.get(setting, DEFAULTS[setting]) in values for setting, values in PARTS[key].needs)
     if key == "views":
-        return bool(config.get("augmentation"))
+        cached = config.get("frozen_blocks", DEFAULTS["frozen_blocks"]) and config.get("activation_cache", True)
+        return bool(config.get("augmentation") and cached)
     condition = JOINT.conditions.get(key)
     return condition is None or (JOINT.is_active(key, config) and matters(condition.parent, config))

@@ -39,11 +39,10 @@ class Space:
 
     def __post_init__(self) -> None:
         for key, parameter in self.parameters.items():
-            ends = parameter.values if isinstance(parameter, Choice) else (parameter.low, parameter.high)
-            for value in ends:
-                check_value(key, value)
+            for value in ends_of(parameter):
+                _check_kept(key, value)
         for key, value in self.fixed.items():
-            check_value(key, value)
+            _check_kept(key, value)
         self._check_conditions()
         self._check_cells()
         if "architecture" not in self.parameters and "architecture" not in self.fixed:
@@ -146,6 +145,13 @@ class Space:
         grid = ["grid", *("  " + " ".join(f"{k}={v}" for k, v in cell.items()) for cell in self.cells)]
         parts = ["varies", *rows, *(grid if self.cells else []), "fixed", *fixed]
         return "\n".join([f"{self.name}: {self.summary}", *parts])
+
+
+def _check_kept(key: str, value: Value) -> None:
+    """Raise a UserError unless a setting can have the value, as it stands: a space keeps it, and ``"5"`` is not 5."""
+    checked = check_value(key, value)
+    if isinstance(value, str) and not isinstance(checked, str):
+        raise UserError(f'{key} must be {typed(checked)}, got the text "{value}"')
 
 
 def _reachable(

@@ -1,6 +1,7 @@
 """What several tests need: small drawn faces, weights of VGG-16's shape, and Ray's quiet settings."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from hypothesis import settings
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # as if it had been activated
 
 from photo_desk import write_photos, write_sure_run
 from s3_server import s3_server

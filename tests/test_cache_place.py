@@ -1,19 +1,28 @@
 """The cache folder is one place, whatever it is called and wherever a process stands."""
 
 import argparse
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import ray
+from doors import in_process
+from finished_run import write_run
 from ray.exceptions import RayTaskError
 
 from core.cache_folder import cache_folder, default_cache
+from core.faces import load_drawn_faces
 from core.patience import AwayError
+from core.splits import split_faces
+from core.winner import read_winners
+from search_spaces.catalogue import find_space
 from tune import depot, engine
 from tune.depot import Depot
-from tune.options import add_place_options
+from tune.options import add_place_options, kept_places, take_up
+from tune.plan import Plan
+from tune.profile import Profile, settled_space
 
 
 @pytest.fixture
@@ -106,3 +115,34 @@ def test_weights_are_put_into_rays_store_once_for_each_ray(monkeypatch, no_ray):
     no_ray.get_node_id = lambda: "b" * 56  # another Ray, whose store is empty
     assert engine.stored(first) == "place 3"
     assert put == [first, second, first]
+
+
+def test_a_run_that_is_resumed_has_the_cache_that_it_was_begun_with_unless_told_otherwise(tmp_path):
+    given = {"resume": "a", "trial_timeout": None}
+    take_up(given, kept_places({"cache": tmp_path, "trial_timeout": 60.0}))
+    assert given["cache"] == tmp_path
+    other = {"cache": tmp_path / "other"}
+    take_up(other, kept_places({"cache": tmp_path, "trial_timeout": 60.0}))
+    assert other == {"cache": tmp_path / "other", "trial_timeout": 60.0}
+
+
+def test_a_cache_that_was_not_named_or_is_not_here_is_each_machines_own(tmp_path):
+    for recorded in ({}, {"cache": None}, {"cache": str(tmp_path / "on another machine")}):
+        given = {}
+        take_up(given, recorded)
+        assert "cache" not in given
+
+
+def test_a_final_test_reads_the_faces_that_its_search_has_decoded(tmp_path, weights, monkeypatch):
+    faces = load_drawn_faces(40, 0, tmp_path / "scratch")
+    split = split_faces(faces.gender, faces.identity, 0)
+    space = settled_space(find_space("gender"), Profile.FAST, {}).to_json()
+    plan = Plan(space=space, profile=Profile.FAST, drawn_faces=40).to_json()
+    run = write_run(tmp_path / "runs" / "first", faces, split, weights, {"gender": "gender"}, plan)
+    (read_winners(run)[0].folders[0] / "weights.safetensors").write_bytes(b"")  # so that it ends once faces are read
+    recorded = json.loads(run.search.read_text())
+    monkeypatch.setenv("TANDEM_CACHE", str(tmp_path / "own"))
+    for cache, drawn_again in ((str(tmp_path / "scratch"), False), (None, True)):
+        run.search.write_text(json.dumps({**recorded, "cache": cache}))
+        assert in_process("final_test.py", run.path).returncode == 2
+        assert (tmp_path / "own").exists() == drawn_again

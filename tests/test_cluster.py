@@ -169,6 +169,23 @@ def test_a_cluster_that_was_started_here_is_joined_as_long_as_it_answers(monkeyp
     assert said == [f"the Ray cluster that was started here, at {address}, is gone"]
 
 
+def test_a_cluster_that_another_user_started_is_joined_only_when_asked_for(monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    file, said = tmp_path / "ray_current_cluster", []
+    file.write_text("10.0.0.1:6379")
+    monkeypatch.setattr("tune.cluster.get_ray_address_file", lambda _: str(file))
+    monkeypatch.setattr("tune.cluster.find_bootstrap_address", lambda _: file.read_text())
+    monkeypatch.setattr("tune.cluster._answers", lambda _: True)
+    assert find_address(None, said.append) == "10.0.0.1:6379"
+    monkeypatch.setattr("os.getuid", lambda: file.stat().st_uid + 1)
+    assert said == []
+    assert find_address(None, said.append) is None
+    assert said == ["note: the Ray cluster on this machine is another user's; --address auto joins it"]
+    assert find_address("auto", said.append) == "10.0.0.1:6379"
+    monkeypatch.setenv("RAY_ADDRESS", "of-the-job:1")
+    assert find_address(None, said.append) == "of-the-job:1"
+
+
 def test_auto_wants_a_cluster(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("tune.cluster.find_bootstrap_address", lambda _: None)

@@ -1,5 +1,7 @@
 import itertools
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
 
@@ -26,10 +28,23 @@ def test_a_cpu_is_measured_once_and_the_choice_stays(tmp_path, monkeypatch):
 def test_a_damaged_note_is_measured_again(tmp_path, monkeypatch):
     monkeypatch.setattr(device, "bf16_speedup", lambda: 9.0)
     best_precision(CPU, tmp_path)
-    (note,) = tmp_path.iterdir()
+    (note,) = tmp_path.glob("*.json")
     note.write_text("{")
     assert best_precision(CPU, tmp_path) is Precision.BF16
     assert float(note.read_text()) == 9.0
+
+
+def test_of_two_searches_that_begin_together_one_measures(tmp_path, monkeypatch):
+    measured = iter([WORTHWHILE + 0.1, WORTHWHILE - 0.1])
+
+    def slowly():
+        time.sleep(0.3)
+        return next(measured)
+
+    monkeypatch.setattr(device, "bf16_speedup", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: best_precision(CPU, tmp_path / "new"), range(2)))
+    assert found == [Precision.BF16] * 2
 
 
 def test_the_measurement_is_the_time_in_float32_over_that_in_bfloat16(monkeypatch):

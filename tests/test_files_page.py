@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.celeba import read_celeba
 from core.crop import photo_landmarks
 from core.importance_table import COLUMNS
 from core.names import AREA99, METRICS
@@ -63,3 +64,16 @@ def test_the_way_back_to_the_photo_is_the_one_that_page_and_file_tell(size: tupl
     for formula in ("round((W - 224) / 2)", "((x + X + 0.5) w / W - 0.5, (y + Y + 0.5) h / H - 0.5)"):
         assert formula in PAGE
         assert formula in ABOUT["back_to_photo"]
+
+
+def test_faces_of_ones_own_as_the_page_has_them_can_be_read(tmp_path: Path) -> None:
+    example = PAGE.split("## Faces of your own")[1].split("```")[1].strip("\n").splitlines()
+    for head, row in zip(example[::2], example[1::2], strict=True):
+        name, columns = head.split()
+        (tmp_path / name).write_text(f"{columns}\n{row.strip()}\n")
+    (tmp_path / "img_align_celeba").mkdir()
+    (tmp_path / "img_align_celeba" / "anna.jpg").write_bytes(b"")  # decoded later
+    found = read_celeba(tmp_path)
+    assert (found.file.tolist(), found.gender.tolist(), found.identity.tolist()) == (["anna.jpg"], [0], [17])
+    assert found.landmarks.tolist() == [[[69, 109], [106, 113], [77, 142], [73, 152], [108, 154]]]
+    assert found.identity_known

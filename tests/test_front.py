@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import UserError
 from core.front import Front, paper_standing, read_front
-from core.front_figure import _steps, front_figure
+from core.front_figure import CAPTION, _steps, caption, front_figure
 from core.looks import save_figure
 from core.names import MEAN_FACE
 from core.report import _papers_models
@@ -172,3 +172,10 @@ def test_an_axis_has_at_least_two_ticks(start, end, first):
     shown = sorted(value for value in found if start <= value <= end)
     assert shown[0] == pytest.approx(first)
     assert len(shown) >= 2
+
+
+def test_a_front_of_trials_on_folds_says_that_winners_are_of_other_faces(run):
+    assert caption(read_front(run, SEARCH)) == CAPTION
+    folded = read_front(run, SEARCH | {"plan": SEARCH["plan"] | {"folds": 5}})
+    assert folded.folds == 5
+    assert "Trials are means over 5 folds" in caption(folded)

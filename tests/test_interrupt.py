@@ -29,6 +29,18 @@ def test_once_asks_for_an_end_and_twice_ends_at_once(number):
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)  # as nohup does with SIGHUP
+    try:
+        with Interrupt(RUN, print) as interrupt:
+            os.kill(os.getpid(), number)
+            assert not interrupt.stop_all()
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
 def test_a_run_that_another_driver_took_over_is_left_alone():
     interrupt = Interrupt(SimpleNamespace(lost="s3://b/a: another process has taken this run over"), print)
     assert interrupt.stop_all()

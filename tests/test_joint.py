@@ -114,8 +114,8 @@ def test_tpe_says_when_it_will_hardly_learn(trials, said):
         (
             "joint",
             {"race": 4, "top_k": 2, "grace": 10, "retrain_seeds": 1},
-            "16 trials of 10 epochs; a race of 4 leaders; then the 2 best of each of 4 kinds of model retrained: "
-            "50 epochs with 1 seed",
+            "16 trials of 10 epochs; a race of 4 leaders of each of 4 kinds of model, up to 3 rounds on 5 folds; then the 2 "
+            "best of each of 4 kinds of model retrained: 50 epochs with 1 seed",
         ),
         ("paper_gender", {}, "4 trials of 10 epochs; then the best retrained: 50 epochs with 3 seeds"),
     ],
@@ -148,7 +148,7 @@ def test_a_search_says_at_its_start_how_much_will_be_trained(name, options, told
         ("head_width", {"architecture": "multitask", "landmark_head": "heatmap"}, True),
         ("head_width", {"architecture": "landmarks"}, True),
         ("views", {"architecture": "gender", "flip": True}, False),
-        ("views", {"architecture": "gender", "augmentation": 0.5}, True),
+        ("views", {"architecture": "gender", "augmentation": 0.5, "frozen_blocks": 4}, True),
     ],
 )
 def test_a_part_matters_where_it_has_an_effect(key, config, expected):

@@ -66,7 +66,10 @@ def test_a_plan_that_breaks_a_rule_is_a_clear_error(options, rule):
 
 @pytest.mark.parametrize(
     ("settings", "idle"),
-    [({"views": 4, "lr": 1e-4}, ["views"]), ({"d_k_landmarks": 64, "views": 4, "augmentation": 0.5}, [])],
+    [
+        ({"views": 4, "lr": 1e-4}, ["views"]),
+        ({"d_k_landmarks": 64, "views": 4, "augmentation": 0.5, "frozen_blocks": 4}, []),
+    ],
 )
 def test_a_setting_that_none_of_the_four_models_has_a_use_for_is_known(settings, idle):
     assert PaperPlan(Profile.PAPER, settings=settings).idle_settings() == idle

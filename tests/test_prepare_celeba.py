@@ -174,7 +174,7 @@ def test_the_script_says_what_it_made_and_what_to_run_next(tmp_path: Path) -> No
     result = run("--celeba", str(source), "--out", str(out), "--people", "20")
     assert (result.returncode, result.stderr) == (0, "")
     assert "20 faces of 20 people: 10 women, 10 men" in result.stdout
-    assert result.stdout.endswith(f"python scripts/search.py --space multitask --data {out}\n")
+    assert result.stdout.endswith(f"next: python {SCRIPTS / 'search.py'} --space multitask --data {out}\n")
     assert len(list((out / "img_align_celeba").iterdir())) == 20
 
 

@@ -98,11 +98,16 @@ def test_each_run_and_step_is_gone_on_with_by_the_script_that_made_it(place, tmp
 
 
 def test_the_way_on_is_by_a_script_beside_the_one_that_was_started(monkeypatch, tmp_path):
-    for started, script in (
-        ("/opt/my tandem/scripts/final_test.py", "'/opt/my tandem/scripts/search.py'"),
-        ("search.py", "search.py"),
-        ("/usr/bin/pytest", "scripts/search.py"),
+    scripts = tmp_path / "my tandem" / "scripts"
+    scripts.mkdir(parents=True)
+    (scripts / "search.py").touch()
+    for folder, started, script in (
+        ("/", scripts / "final_test.py", f"'{scripts}/search.py'"),
+        (scripts, "search.py", "search.py"),
+        (scripts.parent, "/usr/bin/pytest", "scripts/search.py"),
     ):
+        monkeypatch.chdir(folder)
+        started = str(started)
         monkeypatch.setattr("sys.argv", [started])
         assert RunFolder(tmp_path / "a").again == f"python {script} --resume a --storage {tmp_path}"
 

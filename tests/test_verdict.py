@@ -125,3 +125,17 @@ def test_a_candidate_of_which_a_retraining_failed_ranks_behind_those_of_which_no
     kinds = [Candidate(label, Architecture(label.split("-")[0]), 0, {}) for label in best]
     found = winners_table(kinds, best, Objective("relative_error"), {"nme_pct": 40.0}, {}).set_index("model")
     assert dict(found["rank"].dropna()) == {"multitask-2": 1, "multitask-3": 2, "multitask": 3, "gender": 1}
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        (replace(PLAN, top_k=3, objective="val_loss"), "a loss is known of all faces together only"),
+        (replace(PLAN, top_k=3), "winners of which all seeds were retrained are too few"),
+    ],
+)
+def test_of_winners_that_cannot_be_compared_it_is_said_and_why(plan, why):
+    """One sentence for the models of the same tasks; of those without a rival there is nothing to say."""
+    [said] = verdict(table({"gender": None, "gender-2": None, "landmarks": None}), plan, 45, {"gender": 12})
+    assert said.startswith("retrained, gender: how sure it is which is the best cannot be told (")
+    assert why in said

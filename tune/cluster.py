@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 import torch
+from ray._common.utils import get_ray_address_file
 from ray._private import ray_constants
 from ray._private.services import find_bootstrap_address
 
@@ -72,12 +73,16 @@ def find_address(given: str | None, say: Say) -> str | None:
     """Which cluster to join; None for a Ray of our own.
 
     What the user says goes first, then ``RAY_ADDRESS`` (which ``ray job submit`` sets), then the cluster that ``ray
-    start`` or ``ray up`` has started on this machine. Rays that other programs started for themselves do not count.
+    start`` or ``ray up`` has started on this machine. Rays that other programs started for themselves do not count;
+    nor, unless ``auto`` is asked for, does one of another user, whose workers might see none of this user's files.
     """
     if given == LOCAL:
         return None
     if given not in (None, AUTO):
         return given
+    if given is None and "RAY_ADDRESS" not in os.environ and _is_anothers(Path(get_ray_address_file(None))):
+        say("note: the Ray cluster on this machine is another user's; --address auto joins it")
+        return None
     found = os.environ.get("RAY_ADDRESS") or find_bootstrap_address(None)
     if found is None and given == AUTO:
         raise UserError("--address auto: no Ray cluster was started on this machine (ray start, ray up)")
@@ -85,6 +90,14 @@ def find_address(given: str | None, say: Say) -> str | None:
         return found
     say(f"the Ray cluster that was started here, at {found}, is gone")
     return None
+
+
+def _is_anothers(file: Path) -> bool:
+    """Whether another user has started the cluster that a file of Ray's names."""
+    try:
+        return file.stat().st_uid != os.getuid()
+    except OSError:  # there is none
+        return False
 
 
 def _answers(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""What ends a search from outside: Ctrl-C (once: tidily; twice: at once), a request to terminate, a lost lease."""
+"""What ends a search from outside: Ctrl-C (once: tidily; twice: at once), kill, a closed terminal, a lost lease."""
 
 import signal
 import threading
@@ -11,13 +11,14 @@ from core.errors import UserError
 from core.patience import Say
 from core.run_folder import RunFolder
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupt(Stopper):
     """Hears the signals while its ``with`` block runs, and as one of Ray's stoppers ends what Ray is running.
 
-    Machines that are taken back and job systems send the same signal as ``kill`` does (SIGTERM).
+    Machines that are taken back and job systems send the same signal as ``kill`` does (SIGTERM), a terminal that is
+    closed SIGHUP. A signal that this process was started to ignore, as ``nohup`` has it, stays ignored.
     """
 
     def __init__(self, run: RunFolder, say: Say) -> None:
@@ -28,7 +29,8 @@ class Interrupt(Stopper):
 
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            self.before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+            heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self.before = {number: signal.signal(number, self._hear) for number in heard}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

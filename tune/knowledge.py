@@ -10,11 +10,11 @@ from core.errors import UserError
 from core.names import LossWeighting, Schedule
 from core.patience import Say
 from core.storage import Storage
+from search_spaces.drawn import as_good_as_none, parameters_in
 from search_spaces.effect import matters
 from search_spaces.joint import HELPFUL, HELPFUL_RANGES
 from search_spaces.parts import LAMBDAS
-from search_spaces.prior import ELSEWHERE, PAPER_PRIOR, Prior, as_drawn, centred
-from search_spaces.space import Space
+from search_spaces.prior import ELSEWHERE, PAPER_PRIOR, Prior, centred
 from tune.earlier import EarlierRun, place_of, read_run, winners_prior
 from tune.head_start import Earlier, HeadStart
 from tune.materials import SAME
@@ -165,6 +165,7 @@ def fitting_trials(plan: Plan, run: EarlierRun) -> list[Fitting]:
         config = filled(config_from_flat({**space.fixed, **parameters}).flat())
         had = filled(trial.config)
         differs = {key for key in config if config[key] != had[key]} - set(ELSEWHERE)
+        differs -= as_good_as_none(space, had)
         differs = {key for key in differs if matters(key, config) or matters(key, {**config, key: had[key]})}
         if aim.name == "val_loss":  # it is told with the lambdas, also where nothing is trained by them
             told = {**config, "loss_weighting": LossWeighting.FIXED, "frozen_blocks": 0}
@@ -194,23 +195,6 @@ def distinct(fitting: Sequence[Fitting]) -> list[Fitting]:
         if not any(fitting[j].trial.costs[: len(trial.costs)] == trial.costs for j in alike):
             alike.append(i)
     return [fitting[i] for i in sorted(i for alike in kept.values() for i in alike)]
-
-
-def parameters_in(space: Space, config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The parameters with which a space draws a trial of these settings; None if it cannot."""
-    chosen: dict[str, Any] = {}
-    stands = filled(config)
-    for key, parameter in space.parameters.items():
-        if space.is_active(key, chosen):
-            value = config[key] if config[key] in parameter else stands[key]  # a choice may have the 0 itself
-            if value not in parameter:
-                return None
-            chosen[key] = as_drawn(parameter, value)
-    try:
-        config_from_flat({**space.fixed, **chosen})
-    except UserError:  # each is allowed, but not together
-        return None
-    return chosen
 
 
 def fitted_prior(plan: Plan, asked: str, prior: Prior, say: Say) -> dict[str, dict[str, Any]]:

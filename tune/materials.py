@@ -18,7 +18,17 @@ from core.folds import fold_faces
 from core.metrics import baseline_scores
 from core.models import IMAGENET_WIDTH
 from core.names import SELF_ATTENTION, Architecture, AttentionKind, Precision
-from core.preparation import AUTO, DRAWN, IMAGENET, RANDOM, Inputs, load_faces, load_weights, prepare_inputs
+from core.preparation import (
+    AUTO,
+    DRAWN,
+    IMAGENET,
+    RANDOM,
+    Inputs,
+    load_faces,
+    load_weights,
+    prepare_inputs,
+    told_source,
+)
 from core.random_filters import CALIBRATED
 from core.splits import split_faces
 from core.weights import Weights
@@ -172,6 +182,10 @@ class Materials:
         elif weights not in (RANDOM, IMAGENET):
             weights = str(Path(weights).resolve())
         return {"data": data, "weights": weights}
+
+    def told_faces(self) -> str:
+        """How many faces from where, in words."""
+        return f"{len(self.faces)} {told_source({'data': self.plan.data})}"
 
     def identity(self) -> dict[str, Any]:
         """What was used, for ``search.json``."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.cache_folder import CACHE_HELP, RUNS, cache_folder, default_cache
+from core.cache_folder import CACHE_HELP, RUNS, cache_folder, default_cache, kept_cache
 from core.config import KEYS
 from core.device import gpu_bytes
 from core.errors import UserError
@@ -100,6 +100,20 @@ def check_resumable(given: dict[str, Any], changeable: set[str]) -> None:
     extra = sorted(set(given) - changeable)
     if extra:
         raise UserError(f"--resume takes its plan from the run; --{extra[0].replace('_', '-')} cannot change it")
+
+
+def take_up(given: dict[str, Any], recorded: Mapping[str, Any]) -> None:
+    """Let a run that is resumed have its first cache and timeout, where the options say no others."""
+    given.setdefault("trial_timeout", recorded.get("trial_timeout"))
+    cache = kept_cache(recorded)
+    if cache is not None:
+        given.setdefault("cache", cache)
+
+
+def kept_places(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`take_up` will find in ``search.json``."""
+    cache = given.get("cache")
+    return {"trial_timeout": given.get("trial_timeout"), "cache": None if cache is None else str(cache)}
 
 
 def storage_of(given: Mapping[str, Any]) -> Storage:

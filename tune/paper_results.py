@@ -1,6 +1,6 @@
 """From four finished steps to the test, the tables, the conclusions and the report of a replication."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,31 +29,35 @@ from core.run_folder import RunFolder
 from core.winner import check_weights, read_backbone
 from tune.departures import differences, otherwise_chosen
 from tune.paper_plan import STEPS, Follow
-from tune.progress import Counter
+from tune.progress import Doing, Progress, say
 from tune.protocol import Protocol, StepResult
 
-Say = Callable[[str], None]
 OF_MODELS = 6
 """The table from which the paper compares its models."""
 
 
 def report_replication(
-    run: RunFolder, protocol: Protocol, results: Sequence[StepResult], cache: Path, say: Say
+    run: RunFolder, protocol: Protocol, results: Sequence[StepResult], cache: Path
 ) -> list[Conclusion]:
     """Test the four finals, once, and write everything that a reader wants; the conclusions."""
     search = run.read_search()
     truth, seeds = protocol.validation(), protocol.plan.seeds
-    of_tables = [
-        table_conclusion(result.step.number, result.cells(len(truth.gender)), seeds, truth, result.papers_loss())
-        for result in results
-    ]
-    tested = _tested(run, search, protocol, results, cache, say)
-    chosen = _chosen(results)
-    conclusions = [_under(one, chosen, result.step.number) for one, result in zip(of_tables, results, strict=True)]
-    conclusions += [_under(one, chosen, OF_MODELS) for one in _of_models(tested)]
-    tables = _tables(protocol, results, tested)
-    say("drawing figures")
-    figures = _figures(run, protocol, results, tested)
+    doing = Doing()
+    with Progress(doing.line):
+        doing("comparing what the tables compare")
+        of_tables = [
+            table_conclusion(result.step.number, result.cells(len(truth.gender)), seeds, truth, result.papers_loss())
+            for result in results
+        ]
+        tested = _tested(run, search, protocol, results, cache, doing)
+        doing("comparing the models")
+        chosen = _chosen(results)
+        conclusions = [_under(one, chosen, result.step.number) for one, result in zip(of_tables, results, strict=True)]
+        conclusions += [_under(one, chosen, OF_MODELS) for one in _of_models(tested)]
+        tables = _tables(protocol, results, tested)
+        doing("drawing figures")
+        figures = _figures(run, protocol, results, tested)
+        doing.text = "tested, compared and drawn"
     for number, table in tables.items():
         write_text(run.path / f"table{number}.csv", table.to_csv(index=False))
     write_text(run.path / "conclusions.csv", conclusions_table(conclusions).to_csv(index=False))
@@ -71,17 +75,17 @@ def _tested(
     protocol: Protocol,
     results: Sequence[StepResult],
     cache: Path,
-    say: Say,
+    doing: Doing,
 ) -> TestResult:
     """The test of the four finals: as an earlier process left it whole, or made now."""
     first, winners = protocol.first, [result.winner for result in results]
     Patience(say)(lambda: run.fetch(run.test.name), run.path)  # of which another machine may have kept the predictions
     kept = kept_test(run.test, winners, len(first.split.test))
     if kept is not None and len(kept) == len(winners):
-        return scored_test(kept, first.faces, first.split, Counter)
+        return scored_test(kept, first.faces, first.split, doing)
     backbone = read_backbone(results[0].run)
     make_repeatable(first.device)
-    check_weights(winners, backbone, first.device, Counter)
+    check_weights(winners, backbone, first.device, doing)
     say("testing the four models")
     for name, dates in opened_elsewhere(run, search).items():
         say(f"note: the same test faces have been opened by run {name} on {', '.join(dates)}")
@@ -89,7 +93,7 @@ def _tested(
         for date in record_opening(run):
             say(f"note: the test split of this run has been opened before: {date}")
     data, patience = (first.faces, first.split), Patience(say)
-    return kept_run(run, kept, winners, backbone, data, first.device, cache, Counter, patience)
+    return kept_run(run, kept, winners, backbone, data, first.device, cache, doing, patience)
 
 
 def _tables(protocol: Protocol, results: Sequence[StepResult], tested: TestResult) -> dict[int, pd.DataFrame]:

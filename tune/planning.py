@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from core.config import config_from_flat
 from core.device import device_at_hand
 from core.errors import UserError
 from core.names import PARETO, Architecture
@@ -20,6 +21,9 @@ from tune.plan import Plan, grid_options
 from tune.profile import PROFILES, Profile, parse_settings, settled_space
 from tune.study import TPE_STARTS, Sampler
 from tune.two_goals import two_goal_options
+
+CONFLICTING = ("architecture", "landmark_head", "heatmap_block", "frozen_blocks")
+"""The settings of which some values exclude each other (:class:`core.config.ModelConfig`)."""
 
 
 def searched_space(
@@ -45,21 +49,42 @@ def searched_space(
     left = [key for key in whole.parameters if key not in found.parameters]
     verb = "are" if len(left) > 1 else "is"
     told += [f"{' and '.join(left)} {verb} not searched: {nothing_shared(found)}"] if left else []
+    check_trials(found)
     told += [f"note: --set {key} changes nothing in any trial of this space" for key in idle_settings(found, settings)]
     return found, told
 
 
-def idle_settings(space: Space, settings: Mapping[str, Any]) -> list[str]:
-    """Which of the user's settings no model of the space has a use for."""
+def sampled_configs(space: Space) -> list[dict[str, Any]]:
+    """Flat configs of a grid's rows, or of a thousand trials, the same ones each time: among these are some with each
+    combination of choices on which a setting can depend. Numbers are at an end of their range.
+    """
     random = np.random.default_rng(0)
 
     def picked(_: str, parameter: Parameter) -> Value:
         ends = ends_of(parameter)
         return ends[random.integers(len(ends))]
 
-    # Of a thousand trials some have each combination of choices on which a setting can depend.
     drawn = space.cells or [space.draw(picked) for _ in range(1000)]
-    configs = [{**DEFAULTS, **space.fixed, **config} for config in drawn]
+    return [{**DEFAULTS, **space.fixed, **config} for config in drawn]
+
+
+def check_trials(space: Space) -> None:
+    """Refuse a space of which each value is allowed, but some not together.
+
+    Raises:
+        UserError: a trial cannot be.
+    """
+    for config in sampled_configs(space):
+        try:
+            config_from_flat(config)
+        except UserError as error:
+            of = ", ".join(f"{key}={typed(config[key])}" for key in CONFLICTING if key in space.parameters)
+            raise UserError(f"space {space.name}: {error}" + (f" (in trials with {of})" if of else "")) from None
+
+
+def idle_settings(space: Space, settings: Mapping[str, Any]) -> list[str]:
+    """Which of the user's settings no model of the space has a use for."""
+    configs = sampled_configs(space)
     return [key for key in settings if not any(matters(key, config) for config in configs)]
 
 

@@ -84,12 +84,37 @@ class Counter:
         self.shown = self.start - EVERY_SECONDS + 1.0
 
     def __call__(self, done: int, total: int) -> None:
-        """``done`` of ``total`` are done."""
+        """``done`` of ``total`` are done; 0 of 0 while another process does it (:func:`core.turns.alone`)."""
         now = time.monotonic()
-        if now - self.shown < EVERY_SECONDS and not (done == total and now - self.start > 1.0):
+        if now - self.shown < EVERY_SECONDS and not (0 < done == total and now - self.start > 1.0):
             return
         self.shown = now
         passed = now - self.start
+        if total == 0:
+            _show(f"{self.title}: another process is at it, {clock(passed)}")
+            return
         left = f"about {clock(passed / done * (total - done))} left"
         tail = left if 1 < done < total else clock(passed)
         _show(f"{self.title}: {done}/{total}, {tail}")
+
+
+class Doing:
+    """What is being done: said when it begins, and, while it lasts, how much of it is done."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.text = "beginning"
+
+    def __call__(self, title: str) -> Callable[[int, int], None]:
+        """Begin a piece of work; the result hears how much of how much is done."""
+        say(title)
+        self.text = title
+
+        def hear(done: int, total: int) -> None:
+            self.text = f"{title}, {done}/{total}"
+
+        return hear
+
+    def line(self) -> str:
+        """The work under way and the time since the test began."""
+        return f"{self.text}; {clock(time.monotonic() - self.start)}"

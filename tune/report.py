@@ -22,10 +22,13 @@ def planned(plan: Plan) -> str:
     """How much is trained: trials, a race, and winners."""
     whole = plan.sampler is Sampler.GRID or plan.grace >= plan.epochs
     trials = f"{_count(plan.trials, 'trial')} of {'' if whole else 'up to '}{_count(plan.epochs, 'epoch')}"
-    race = f"; a race of {plan.race} leaders" if plan.race else ""
-    best = "the best" if plan.top_k == 1 else f"the {plan.top_k} best"
     kinds = len(plan.architectures())
     of_each = f" of each of {kinds} kinds of model" if kinds > 1 else ""
+    race = ""
+    if plan.race:
+        rounds = f"up to {_count(plan.race_rounds, 'round')} on {plan.all_folds()} folds"
+        race = f"; a race of {plan.race} leaders{of_each}, {rounds}"
+    best = "the best" if plan.top_k == 1 else f"the {plan.top_k} best"
     again = f"{_count(plan.retrain_epochs, 'epoch')} with {_count(plan.retrain_seeds, 'seed')}"
     return f"{trials}{race}; then {best}{of_each} retrained: {again}"
 

@@ -69,6 +69,7 @@ def _create(
                 "device": device_name(materials.device),
                 "workers": vars(materials.workers),
                 "trial_timeout": materials.trial_timeout,
+                "cache": None if materials.cache_everywhere is None else str(materials.cache_everywhere),
                 "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             }
         )

@@ -1,6 +1,5 @@
 """What runs in Ray's worker processes: thin shells around a session."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,15 @@ from core.examples import Examples
 from core.folds import FoldedSession
 from core.kept_predictions import write_predictions
 from core.objective import Objective
-from core.patience import AwayError
 from core.preparation import Inputs
 from core.retraining import Retraining, write_record
 from core.session import Session
 from core.weights import Weights
 from tune.depot import Depot
+from tune.guard import guarded_epoch
 from tune.machine import sharing
 from tune.outpost import Outpost
 from tune.recorder import AWAY, NOTE
-from tune.watchdog import watched
-
-BROKEN_GPU = ("CUDA error", "cuDNN error")
-"""What torch says of a GPU that a process can use no more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,23 +102,6 @@ def inputs_of(config: Config) -> tuple[int, Augmentation | None]:
     """
     blocks = config.model.frozen_blocks if config.training.activation_cache else 0
     return blocks, augmentation_of(config.data) if blocks else None
-
-
-def guarded_epoch(run: Callable[[], dict[str, Any]], seconds: float | None) -> dict[str, Any]:
-    """One epoch; a trial that raises ends with its reason, and its worker lives on for the next trial.
-
-    Storage that takes nothing is no fault of the trial, which stays open.
-    """
-    try:
-        with watched(seconds):
-            result = run()
-    except AwayError as error:
-        return {AWAY: str(error), "done": True}
-    except Exception as error:  # whatever it was is recorded as the trial's reason
-        if any(word in str(error) for word in BROKEN_GPU):
-            raise  # this process can use its GPU no more; Ray starts another one and tries the trial again
-        return {"failure": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "done": True}
-    return result
 
 
 class SearchTrial(ray_tune.Trainable):

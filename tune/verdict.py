@@ -79,11 +79,29 @@ def verdict(winners: pd.DataFrame, plan: Plan, faces: int, trials: Mapping[str, 
         return []  # what was found is a front, and ``tune.front`` says so
     rows = winners[winners["model"] != MEAN_FACE]
     rivals = rows.dropna(subset=[CHANCE])
-    tasks = rivals["architecture"].map(lambda name: " and ".join(TASKS[Architecture(name)]))
+    tasks = rivals["architecture"].map(_tasks)
     sentences = [_decided(name, group, faces) for name, group in rivals.groupby(tasks, sort=False)]
+    sentences += _untold(rows, plan)
     chosen = {kind: trials[kind] for kind in dict.fromkeys(rows["architecture"]) if trials.get(kind, 0) > 1}
     compared = plan.top_k > 1 or plan.race or plan.sampler is Sampler.GRID or plan.ranking().name == "val_loss"
     return sentences if compared or not chosen else [*sentences, _lone(chosen, plan)]
+
+
+def _untold(rows: pd.DataFrame, plan: Plan) -> list[str]:
+    """Of winners of the same tasks of which none has a chance: that, and why."""
+    sentences = []
+    for tasks, group in rows.groupby(rows["architecture"].map(_tasks), sort=False):
+        if len(group) < 2 or group[CHANCE].notna().any():
+            continue
+        why = "winners of which all seeds were retrained are too few"
+        if plan.ranking().name == "val_loss":
+            why = "a loss is known of all faces together only; --rank-by takes scores that are known of each"
+        sentences.append(f"retrained, {tasks}: how sure it is which is the best cannot be told ({why})")
+    return sentences
+
+
+def _tasks(architecture: str) -> str:
+    return " and ".join(TASKS[Architecture(architecture)])
 
 
 def _lone(chosen: Mapping[str, int], plan: Plan) -> str:
