@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,7 @@ def test_a_search_whose_terminal_is_closed_ends_tidily_with_all_of_its_processes
     place = ["--storage", str(tmp_path), "--cache", str(cache), "--weights", str(weights_file)]
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may have been started with nohup
         words = [sys.executable, str(SCRIPT), *WORDS, *WINNERS, *place]
         os.execve(sys.executable, words, {**os.environ, "TANDEM_TEST": str(tmp_path)})
     shown = b""
