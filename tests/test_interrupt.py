@@ -13,6 +13,15 @@ from tune.interrupt import SIGNALS, Interrupt
 RUN = RunFolder(Path("runs/a"))
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """The tests themselves may have been started with nohup, or as a job in the background, which ignore some."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_once_asks_for_an_end_and_twice_ends_at_once(number):
     before, said = signal.getsignal(number), []
