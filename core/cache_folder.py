@@ -28,6 +28,8 @@ def cache_folder(named: str | Path) -> Path:
 
 
 def kept_cache(recorded: Mapping[str, Any]) -> Path | None:
-    """The cache folder that a run was begun with, by its ``search.json``: None if none was named, or it is not here."""
+    """The cache folder that a run was begun with, by its ``search.json``: None if none was named, or it is not here,
+    or is somebody else's.
+    """
     named = recorded.get("cache")
-    return Path(named) if named is not None and Path(named).is_dir() else None
+    return Path(named) if named is not None and os.access(named, os.R_OK | os.W_OK | os.X_OK) else None

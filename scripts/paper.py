@@ -158,7 +158,7 @@ def resume(given: dict[str, Any]) -> None:
         materials = Materials(plan.step_plan(STEPS[0], {}), place, say)
         materials.check_same(recorded, str(run.search))
         places = {**recorded["plan"], **materials.places()}
-        run.write_search({**recorded, "plan": places, **kept_places(given)})
+        run.write_search({**recorded, "plan": places, **kept_places(given, recorded)})
         work(run, plan, materials, place.cache)
 
 

@@ -205,7 +205,7 @@ def resume(given: dict[str, Any]) -> None:
         place = place_on(machine, given, workers, Precision(recorded["precision"]))
         materials = Materials(plan, place, say)
         materials.check_same(recorded, str(run.search))
-        run.write_search({**recorded, "plan": materials.settled_plan(), **kept_places(given)})
+        run.write_search({**recorded, "plan": materials.settled_plan(), **kept_places(given, recorded)})
         work(run, plan, materials)
 
 

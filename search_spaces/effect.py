@@ -7,7 +7,7 @@ from core.config import learns_apart
 from core.names import Architecture, LandmarkHead
 from search_spaces.joint import JOINT
 from search_spaces.parameter import Value
-from search_spaces.parts import DEFAULTS, LAMBDAS, PARTS, without_effect
+from search_spaces.parts import DEFAULTS, LAMBDAS, PARTS, WITH_BOTH, without_effect
 
 _IDLE: dict[str, tuple[tuple[str, tuple[Value, ...]], ...]] = {
     "landmark_start": (("architecture", (str(Architecture.GENDER),)),),
@@ -26,8 +26,8 @@ def _both_learn(config: Mapping[str, Any]) -> bool:
 
 def matters(key: str, config: Mapping[str, Any]) -> bool:
     """Whether a setting changes anything in such a trial: d_k only in self-attention, beta only in smooth L1."""
-    if key in LAMBDAS and not _both_learn(config):
-        return True  # with 0 a task is not learned, whatever weighs it
+    if key in LAMBDAS and not _both_learn(config):  # with 0 a task is not learned, whatever weighs it
+        return str(config.get("architecture", DEFAULTS["architecture"])) in WITH_BOTH
     if without_effect(key, config) or (key in LAMBDAS and learns_apart(config)):
         return False
     if key in _IDLE and all(config.get(setting, DEFAULTS[setting]) in values for setting, values in _IDLE[key]):

@@ -12,7 +12,7 @@ from doors import in_process
 from finished_run import write_run
 from ray.exceptions import RayTaskError
 
-from core.cache_folder import cache_folder, default_cache
+from core.cache_folder import cache_folder, default_cache, kept_cache
 from core.faces import load_drawn_faces
 from core.patience import AwayError
 from core.splits import split_faces
@@ -119,10 +119,10 @@ def test_weights_are_put_into_rays_store_once_for_each_ray(monkeypatch, no_ray):
 
 def test_a_run_that_is_resumed_has_the_cache_that_it_was_begun_with_unless_told_otherwise(tmp_path):
     given = {"resume": "a", "trial_timeout": None}
-    take_up(given, kept_places({"cache": tmp_path, "trial_timeout": 60.0}))
+    take_up(given, kept_places({"cache": tmp_path, "trial_timeout": 60.0}, {}))
     assert given["cache"] == tmp_path
     other = {"cache": tmp_path / "other"}
-    take_up(other, kept_places({"cache": tmp_path, "trial_timeout": 60.0}))
+    take_up(other, kept_places({"cache": tmp_path, "trial_timeout": 60.0}, {}))
     assert other == {"cache": tmp_path / "other", "trial_timeout": 60.0}
 
 
@@ -146,3 +146,17 @@ def test_a_final_test_reads_the_faces_that_its_search_has_decoded(tmp_path, weig
         run.search.write_text(json.dumps({**recorded, "cache": cache}))
         assert in_process("final_test.py", run.path).returncode == 2
         assert (tmp_path / "own").exists() == drawn_again
+
+
+def test_a_cache_that_is_away_while_a_run_is_resumed_is_not_forgotten(tmp_path):
+    away = {"cache": str(tmp_path / "away"), "trial_timeout": None}
+    given = {}
+    take_up(given, away)
+    assert kept_places(given, away)["cache"] == away["cache"]
+    assert kept_places({"cache": tmp_path}, away)["cache"] == str(tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_left_to_its_owner(tmp_path, monkeypatch):
+    assert kept_cache({"cache": str(tmp_path)}) == tmp_path
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert kept_cache({"cache": str(tmp_path)}) is None

@@ -93,6 +93,7 @@ def test_one_whose_least_weight_decay_does_something_does_not_fit() -> None:
     [
         ("lambda1", {"architecture": "multitask", "loss_weighting": "uncertainty"}, False),
         ("lambda1", {"architecture": "multitask", "loss_weighting": "uncertainty", "lambda1": 0.0}, True),
+        ("lambda1", {"architecture": "gender", "lambda1": 0.0}, False),
         ("views", {"architecture": "gender", "augmentation": 0.5, "frozen_blocks": 5}, True),
         ("views", {"architecture": "gender", "augmentation": 0.5, "frozen_blocks": 0}, False),
         (

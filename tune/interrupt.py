@@ -62,6 +62,8 @@ class Interrupt(Stopper):
             raise KeyboardInterrupt
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGHUP:
+            return  # shell and kernel each send it, within milliseconds, and nobody is there any more to be impatient
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True

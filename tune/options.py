@@ -110,9 +110,9 @@ def take_up(given: dict[str, Any], recorded: Mapping[str, Any]) -> None:
         given.setdefault("cache", cache)
 
 
-def kept_places(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What :func:`take_up` will find in ``search.json``."""
-    cache = given.get("cache")
+def kept_places(given: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`take_up` will find in ``search.json``; a ``recorded`` cache that is not here just now stays there."""
+    cache = given.get("cache", recorded.get("cache"))
     return {"trial_timeout": given.get("trial_timeout"), "cache": None if cache is None else str(cache)}
 
 
